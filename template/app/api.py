@@ -1,0 +1,151 @@
+"""Typed endpoints: a view's signature says what it takes; it is checked here and documented in
+``app.openapi``.
+
+A parameter ``body`` is a JSON body, ``query`` the query string, both pydantic models; a parameter
+of type ``FileStorage`` is a file in a multipart form; all others come from the URL.
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Annotated, Any, TypeVar, get_origin
+
+from flask import Response, request
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from werkzeug.datastructures import FileStorage
+from werkzeug.exceptions import BadRequest, UnsupportedMediaType
+
+from app.errors import Invalid, field_error
+
+PREFIX = "/api/v1"
+MAX_ERRORS = 20
+
+#: Text that PostgreSQL can store: anything but NUL.
+Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
+
+M = TypeVar("M", bound=BaseModel)
+View = Callable[..., Any]
+
+
+class Schema(BaseModel):
+    """A JSON object: exact types, no unknown fields."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", from_attributes=True)
+
+
+class Query(BaseModel):
+    """A query string: text that must read as the field's type; unknown names are ignored."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """What ``@endpoint`` knows of a view; ``app.openapi`` turns it into an operation."""
+
+    returns: type[BaseModel] | None
+    status: int
+    errors: tuple[int, ...]
+    media_type: str
+    body: type[BaseModel] | None
+    query: type[BaseModel] | None
+    files: tuple[str, ...]
+
+
+def endpoint(
+    *,
+    returns: type[BaseModel] | None = None,
+    status: int = 200,
+    errors: tuple[int, ...] = (),
+    media_type: str = "application/json",
+) -> Callable[[View], View]:
+    """Check what the view takes, and turn what it returns into a response.
+
+    Args:
+        returns: the model of the answer; the view returns one, or an object with its attributes,
+            alone or with a dict of headers. Without it the answer is empty.
+        status: of the answer where all is well.
+        errors: further statuses that the view can answer with; those that follow from its
+            parameters are documented by themselves.
+        media_type: of the answer, where the view builds the ``Response`` itself.
+    """
+
+    def decorate(view: View) -> View:
+        parameters = inspect.signature(view, eval_str=True).parameters
+        kinds = {name: parameter.annotation for name, parameter in parameters.items()}
+        body, query = kinds.get("body"), kinds.get("query")
+        files = tuple(name for name, kind in kinds.items() if kind is FileStorage)
+
+        @wraps(view)
+        def wrapper(**arguments: Any) -> Response:
+            if query is not None:
+                arguments["query"] = read_query(query)
+            if body is not None:
+                arguments["body"] = read_json(body)
+            if files:
+                arguments |= read_files(files)
+            return respond(view(**arguments), returns, status)
+
+        wrapper.endpoint = Endpoint(  # type: ignore[attr-defined]
+            returns, status, errors, media_type, body, query, files
+        )
+        return wrapper
+
+    return decorate
+
+
+def read_json(model: type[M]) -> M:
+    """The request's JSON body, from bytes to model in one step."""
+    if not request.is_json:
+        raise UnsupportedMediaType("Send the body as application/json.")
+    try:
+        return model.model_validate_json(request.get_data(cache=False))
+    except ValidationError as error:
+        if error.errors(include_url=False)[0]["type"] == "json_invalid":
+            raise BadRequest("The body is not valid JSON.") from None
+        raise Invalid(field_errors(error, "body")) from None
+
+
+def read_query(model: type[M]) -> M:
+    """The query string; a parameter given more than once is a list."""
+    values: dict[str, Any] = {}
+    for name, given in request.args.lists():
+        field = model.model_fields.get(name)
+        many = field is not None and get_origin(field.annotation) is list
+        values[name] = given if many or len(given) > 1 else given[0]
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise Invalid(field_errors(error, "query")) from None
+
+
+def read_files(names: tuple[str, ...]) -> dict[str, FileStorage]:
+    """The files of a multipart form, one for each name."""
+    if request.mimetype != "multipart/form-data":
+        raise UnsupportedMediaType("Send the file as multipart/form-data.")
+    faults = []
+    for name in names:
+        files = [file for file in request.files.getlist(name) if file.filename]
+        if len(files) != 1:
+            faults.append(field_error(name, "Exactly one file with a name is required."))
+    if faults:
+        raise Invalid(faults)
+    return {name: request.files[name] for name in names}
+
+
+def field_errors(error: ValidationError, whole: str) -> list[dict[str, str]]:
+    """Name each field, never its value; ``whole`` stands for the object itself."""
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    return [
+        field_error(".".join(map(str, fault["loc"])) or whole, fault["msg"])
+        for fault in faults[:MAX_ERRORS]
+    ]
+
+
+def respond(result: Any, returns: type[BaseModel] | None, status: int) -> Response:
+    if isinstance(result, Response):
+        return result
+    value, headers = result if isinstance(result, tuple) else (result, None)
+    if returns is None:
+        return Response(b"", status, headers)
+    document = returns.model_validate(value).model_dump_json()
+    return Response(document, status, headers, mimetype="application/json")

@@ -1,0 +1,124 @@
+"""The database: SQLAlchemy's session and models, and Alembic's migrations."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from flask import Flask, Response
+from flask_migrate import Migrate
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy.engine import Dialect, Engine
+from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.types import TypeDecorator
+
+# {% if "probes" in components %}
+from app import probes
+# {% endif %}
+from app.config import EMBEDDED_DATABASE, ROOT
+from app.errors import unavailable
+
+
+class Base(DeclarativeBase):
+    """What every model inherits. Named constraints are what migrations can change later."""
+
+    metadata = sa.MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware time in UTC on every database; SQLite alone would forget the zone."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value.astimezone(UTC) if value else None
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
+        return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
+
+
+db = SQLAlchemy(metadata=Base.metadata)
+migrate = Migrate(directory=str(ROOT / "migrations"))
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def init_app(app: Flask) -> None:
+    url = sa.make_url(app.config["DATABASE_URL"])
+    if url.drivername in ("postgres", "postgresql"):
+        url = url.set(drivername="postgresql+psycopg")
+    app.config["SQLALCHEMY_DATABASE_URI"] = url
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(url.get_backend_name())
+    db.init_app(app)
+    migrate.init_app(app, db)
+    # Every component brings a line of revisions of its own: upgrade means all of them, and the
+    # first migration of your own joins them.
+    app.cli.commands["db"].context_settings["default_map"] = {
+        "upgrade": {"revision": "heads"},
+        "migrate": {"head": "heads"},
+        "revision": {"head": "heads"},
+    }
+    for error in (
+        sa.exc.OperationalError,
+        sa.exc.InterfaceError,
+        sa.exc.TimeoutError,
+    ):
+        app.register_error_handler(error, make_unavailable(app))
+    # {% if "probes" in components %}
+    probes.add_check(app, "database", lambda: db.session.execute(sa.select(1)))
+    # {% endif %}
+    if app.config["APP_ENV"] == "dev" and app.config["DATABASE_URL"] == EMBEDDED_DATABASE:
+        create_embedded(app)
+
+
+def engine_options(backend: str) -> dict[str, Any]:
+    if backend == "sqlite":
+        return {"connect_args": {"timeout": 15}}  # seconds to wait for another writer
+    return {"pool_pre_ping": True, "connect_args": {"connect_timeout": 5}}
+
+
+@sa.event.listens_for(Engine, "connect")
+def set_sqlite_pragmas(connection: Any, record: object) -> None:
+    """Readers that do not wait for the writer, and foreign keys that are enforced."""
+    if type(connection).__module__.startswith("sqlite3"):
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+
+def make_unavailable(app: Flask) -> Callable[[Exception], Response]:
+    def handle(error: Exception) -> Response:
+        app.logger.error("the database does not answer", exc_info=error)
+        return unavailable("The database does not answer. Try again soon.")
+
+    return handle
+
+
+def create_embedded(app: Flask) -> None:
+    """Migrate the SQLite database of a fresh checkout, so that the service works at once.
+
+    Only a new database is touched: from then on ``flask db upgrade`` is yours to run.
+    """
+    with app.app_context():
+        path = Path(db.engine.url.database or "")
+        if path.exists() and path.stat().st_size:
+            return
+        with db.engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # one process migrates, others wait
+            config: Config = migrate.get_config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "heads")
+            connection.commit()

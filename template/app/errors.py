@@ -1,0 +1,59 @@
+"""Every error is answered with a problem document (RFC 9457) that gives no internals away."""
+
+from typing import Any
+
+from flask import Flask, Response
+from pydantic_core import to_json
+from werkzeug.exceptions import HTTPException, UnprocessableEntity
+from werkzeug.http import HTTP_STATUS_CODES
+
+PROBLEM_JSON = "application/problem+json"
+GENERIC_DETAIL = {500: "Something went wrong on our side. The request id finds it in our logs."}
+
+
+class Invalid(UnprocessableEntity):
+    """What the client sent has the right form but wrong values: 422 with a list of fields."""
+
+    def __init__(self, errors: list[dict[str, str]]) -> None:
+        super().__init__("The request does not validate; errors names each field.")
+        self.errors = errors
+
+
+def field_error(field: str, detail: str) -> dict[str, str]:
+    return {"field": field, "detail": detail}
+
+
+def problem(
+    status: int, detail: str, headers: dict[str, str] | None = None, **members: Any
+) -> Response:
+    """A problem document; ``members`` are further top-level fields of it."""
+    body = {
+        "type": "about:blank",
+        "title": HTTP_STATUS_CODES[status],
+        "status": status,
+        "detail": detail,
+        **members,
+    }
+    return Response(to_json(body), status, headers, mimetype=PROBLEM_JSON)
+
+
+def unavailable(detail: str, retry_after: int = 5) -> Response:
+    """503: something this service depends on is down; ``retry_after`` is in seconds."""
+    return problem(503, detail, {"Retry-After": str(retry_after)})
+
+
+def init_app(app: Flask) -> None:
+    app.register_error_handler(HTTPException, handle_http_exception)
+
+
+def handle_http_exception(error: HTTPException) -> Response:
+    if error.response is not None:  # abort(response) brings its own
+        return error.response  # type: ignore[return-value]
+    status = error.code or 500
+    detail = GENERIC_DETAIL.get(status) or error.description or HTTP_STATUS_CODES[status]
+    members: dict[str, Any] = {"errors": error.errors} if isinstance(error, Invalid) else {}
+    response = problem(status, detail, **members)
+    for name, value in error.get_headers():
+        if name.lower() != "content-type":
+            response.headers[name] = value
+    return response

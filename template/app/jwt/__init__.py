@@ -1,0 +1,23 @@
+"""Accounts and tokens. Every route under ``/api/v1`` asks for an access token, unless its view
+is marked ``@public``.
+"""
+
+from flask import Flask
+
+from app.jwt import guard, passwords, tokens
+from app.jwt.commands import create_account, purge_tokens
+from app.jwt.limits import limiter
+from app.jwt.routes import blueprint
+
+
+def init_app(app: Flask) -> None:
+    passwords.init_app(app)
+    tokens.init_app(app)
+    guard.init_app(app)
+    app.config["RATELIMIT_STORAGE_URI"] = app.config["REDIS_URL"] or "memory://"
+    app.config["RATELIMIT_IN_MEMORY_FALLBACK_ENABLED"] = True
+    app.config["RATELIMIT_HEADERS_ENABLED"] = True
+    limiter.init_app(app)
+    app.register_blueprint(blueprint)
+    app.cli.add_command(create_account)
+    app.cli.add_command(purge_tokens)

@@ -1,0 +1,41 @@
+"""Password hashes: argon2id, with parameters that can be raised later."""
+
+from argon2 import PasswordHasher
+from argon2.exceptions import VerificationError
+from flask import Flask, current_app
+
+
+class Passwords:
+    """One application's hasher, and a hash to check against where there is no account."""
+
+    def __init__(self, memory_cost: int) -> None:
+        self.hasher = PasswordHasher(memory_cost=memory_cost)
+        self.decoy = self.hasher.hash("nobody's password")
+
+
+def init_app(app: Flask) -> None:
+    app.extensions["passwords"] = Passwords(app.config["PASSWORD_MEMORY_COST"])
+
+
+def get_passwords() -> Passwords:
+    passwords: Passwords = current_app.extensions["passwords"]
+    return passwords
+
+
+def hash_password(password: str) -> str:
+    return get_passwords().hasher.hash(password)
+
+
+def verify_password(password_hash: str | None, password: str) -> bool:
+    """Whether the password fits; takes as long where there is no hash as where it is wrong."""
+    passwords = get_passwords()
+    try:
+        passwords.hasher.verify(password_hash or passwords.decoy, password)
+    except VerificationError:
+        return False
+    return password_hash is not None
+
+
+def is_outdated(password_hash: str) -> bool:
+    """Whether the hash was made with other parameters than new ones are."""
+    return get_passwords().hasher.check_needs_rehash(password_hash)

@@ -1,0 +1,12 @@
+"""Liveness and readiness. Whatever the service depends on adds its check with ``add_check``."""
+
+from flask import Flask
+
+from app.probes.readiness import Readiness, add_check
+from app.probes.routes import blueprint
+
+__all__ = ["Readiness", "add_check", "init_app"]
+
+
+def init_app(app: Flask) -> None:
+    app.register_blueprint(blueprint)

@@ -1,0 +1,57 @@
+"""Readiness checks, run side by side within one bound."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from threading import Lock
+
+import structlog
+from flask import Flask
+
+Check = Callable[[], object]
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class Readiness:
+    """The checks of one application. A check that hangs is waited for once, not piled up."""
+
+    def __init__(self, app: Flask) -> None:
+        self.app = app
+        self.checks: dict[str, Check] = {}
+        self.running: dict[str, Future[bool]] = {}
+        self.lock = Lock()
+        self.pool = ThreadPoolExecutor(thread_name_prefix="readiness")
+
+    def run(self, timeout: float) -> dict[str, bool]:
+        """Whether each check passed within ``timeout`` seconds."""
+        with self.lock:
+            futures = {name: self.start(name) for name in self.checks}
+        done, _ = wait(futures.values(), timeout)
+        return {name: future in done and future.result() for name, future in futures.items()}
+
+    def start(self, name: str) -> Future[bool]:
+        running = self.running.get(name)
+        if running is None or running.done():
+            running = self.running[name] = self.pool.submit(self.passes, name)
+        return running
+
+    def passes(self, name: str) -> bool:
+        try:
+            with self.app.app_context():
+                self.checks[name]()
+        except Exception:
+            log.warning("not ready", check=name, exc_info=True)
+            return False
+        return True
+
+
+def add_check(app: Flask, name: str, check: Check) -> None:
+    """Have ``GET /ready`` call ``check``, which raises while traffic is not welcome."""
+    get_readiness(app).checks[name] = check
+
+
+def get_readiness(app: Flask) -> Readiness:
+    if "readiness" not in app.extensions:
+        app.extensions["readiness"] = Readiness(app)
+    readiness: Readiness = app.extensions["readiness"]
+    return readiness
