@@ -27,6 +27,7 @@ graceful_timeout = 30
 keepalive = 5
 control_socket_disable = True
 logconfig_dict = logging_config(settings["LOG_FORMAT"], settings["LOG_LEVEL"])
+logconfig_dict["loggers"] = {"gunicorn.error": {"propagate": True}}
 if Path("/dev/shm").is_dir():  # noqa: S108
     worker_tmp_dir = "/dev/shm"  # noqa: S108
 
