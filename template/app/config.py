@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from click import ClickException
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ROOT = Path(__file__).parent.parent
@@ -43,6 +43,7 @@ def refuse_dev_secret(secret: str) -> str:
 
 
 CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(split_list)]
+Origins = Annotated[CommaSeparated, AfterValidator(refuse_wildcard)]
 Secret = Annotated[SecretStr, Field(min_length=32), BeforeValidator(refuse_dev_secret)]
 
 
@@ -58,7 +59,7 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["console", "json"] = "console"
     max_content_length: int = Field(16 * 1024 * 1024, gt=0)  # bytes of a request's body
-    cors_origins: CommaSeparated = []
+    cors_origins: Origins = []
     proxy_hops: int = Field(0, ge=0)  # reverse proxies in front, whose X-Forwarded-* count
     # {% if database %}
     database_url: str = EMBEDDED_DATABASE
@@ -70,7 +71,7 @@ class Settings(BaseSettings):
     jwt_refresh_token_expires: timedelta = timedelta(days=30)
     login_rate_limit: str = "20 per minute"  # failed attempts, for each address and account
     register_rate_limit: str = "100 per minute"  # for each address
-    password_memory_cost: int = Field(65536, ge=8)  # KiB that argon2 uses for one hash
+    password_memory_cost: int = Field(65536, ge=32)  # KiB that argon2 uses for one hash
     # {% endif %}
     # {% if "uploads" in components %}
     upload_dir: Path = ROOT / "instance" / "uploads"
@@ -94,9 +95,6 @@ class TestSettings(Settings):
     testing: bool = True
     # {% if database %}
     database_url: str = "sqlite://"
-    # {% endif %}
-    # {% if "jwt" in components %}
-    password_memory_cost: int = 8
     # {% endif %}
 
 

@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
+from click import Command, Context
 from flask import Flask, Response
-from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.engine import Dialect, Engine
 from sqlalchemy.orm import DeclarativeBase
@@ -18,7 +16,7 @@ from sqlalchemy.types import TypeDecorator
 # {% if "probes" in components %}
 from app import probes
 # {% endif %}
-from app.config import EMBEDDED_DATABASE, ROOT
+from app.config import EMBEDDED_DATABASE
 from app.errors import unavailable
 
 
@@ -50,7 +48,6 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 db = SQLAlchemy(metadata=Base.metadata)
-migrate = Migrate(directory=str(ROOT / "migrations"))
 
 
 def now() -> datetime:
@@ -64,14 +61,7 @@ def init_app(app: Flask) -> None:
     app.config["SQLALCHEMY_DATABASE_URI"] = url
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(url.get_backend_name())
     db.init_app(app)
-    migrate.init_app(app, db)
-    # Every component brings a line of revisions of its own: upgrade means all of them, and the
-    # first migration of your own joins them.
-    app.cli.commands["db"].context_settings["default_map"] = {
-        "upgrade": {"revision": "heads"},
-        "migrate": {"head": "heads"},
-        "revision": {"head": "heads"},
-    }
+    app.cli.add_command(MigrationCommands(app))
     for error in (
         sa.exc.OperationalError,
         sa.exc.InterfaceError,
@@ -83,6 +73,22 @@ def init_app(app: Flask) -> None:
     # {% endif %}
     if app.config["APP_ENV"] == "dev" and app.config["DATABASE_URL"] == EMBEDDED_DATABASE:
         create_embedded(app)
+
+
+class MigrationCommands(Command):
+    """``flask db``. Alembic is imported where it is called: no web process needs it."""
+
+    def __init__(self, app: Flask) -> None:
+        super().__init__("db", help="Perform database migrations.")
+        self.app = app
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: Context | None = None, **extra: Any
+    ) -> Context:
+        from app.migrations import bind
+
+        context: Context = bind(self.app, db).make_context(info_name, args, parent, **extra)
+        return context
 
 
 def engine_options(backend: str) -> dict[str, Any]:
@@ -116,9 +122,10 @@ def create_embedded(app: Flask) -> None:
         path = Path(db.engine.url.database or "")
         if path.exists() and path.stat().st_size:
             return
+        from app.migrations import bind, upgrade
+
+        bind(app, db)
         with db.engine.connect() as connection:
             connection.exec_driver_sql("BEGIN IMMEDIATE")  # one process migrates, others wait
-            config: Config = migrate.get_config()
-            config.attributes["connection"] = connection
-            command.upgrade(config, "heads")
+            upgrade(connection)
             connection.commit()

@@ -55,14 +55,11 @@ def logging_config(style: str, level: str) -> dict[str, Any]:
                 "foreign_pre_chain": SHARED,
             }
         },
-        "handlers": {
-            "stdout": {
-                "class": "logging.StreamHandler",
-                "formatter": "structured",
-                "stream": "ext://sys.stdout",
-            }
-        },
-        "root": {"handlers": ["stdout"], "level": level},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
+        # {% if database %}
+        "loggers": {"alembic.runtime.plugins": {"level": "WARNING"}},
+        # {% endif %}
+        "root": {"handlers": ["stderr"], "level": level},
     }
 
 

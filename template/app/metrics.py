@@ -40,8 +40,7 @@ def record(response: Response) -> Response:
     method = request.method if request.method in METHODS else "OTHER"
     route = request.url_rule.rule if request.url_rule else "unmatched"
     REQUESTS.labels(method, route, response.status_code).inc()
-    if "metrics_started" in g:
-        DURATION.labels(method, route).observe(perf_counter() - g.metrics_started)
+    DURATION.labels(method, route).observe(perf_counter() - g.metrics_started)
     return response
 
 

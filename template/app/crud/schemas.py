@@ -3,11 +3,10 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, EmailStr, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
-from app.api import Schema, Text
+from app.api import Email, Schema, Text
 
-Email = Annotated[EmailStr, AfterValidator(str.lower)]
 Name = Annotated[Text, StringConstraints(strip_whitespace=True, min_length=1, max_length=120)]
 
 

@@ -3,11 +3,9 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, EmailStr, Field, SecretStr
+from pydantic import Field, SecretStr
 
-from app.api import Schema
-
-Email = Annotated[EmailStr, AfterValidator(str.lower)]
+from app.api import Email, Schema
 
 
 class Registration(Schema):

@@ -16,7 +16,7 @@ from sqlalchemy import Select, literal, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.api import Query
-from app.database import db
+from app.database import UtcDateTime, db
 from app.errors import Invalid, field_error
 
 T = TypeVar("T")
@@ -96,7 +96,7 @@ def decode(keys: Keys, cursor: str) -> list[Any]:
     except BadData:
         raise Invalid([field_error("cursor", "This is no cursor of this list.")]) from None
     return [
-        datetime.fromisoformat(value) if key.type.python_type is datetime else value
+        datetime.fromisoformat(value) if isinstance(key.type, UtcDateTime) else value
         for key, value in zip(keys, values, strict=True)
     ]
 

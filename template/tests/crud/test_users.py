@@ -1,0 +1,136 @@
+"""Users over HTTP and on the command line."""
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from app.crud import service
+from app.crud.schemas import UserIn
+
+ANN = {"email": "ann@example.com", "name": "Ann"}
+
+
+def test_create_and_get(client: FlaskClient) -> None:
+    created = client.post("/api/v1/users", json=ANN)
+    assert created.status_code == 201
+    assert created.get_json().items() >= ANN.items()
+    again = client.get(created.headers["Location"])
+    assert again.status_code == 200
+    assert again.json == created.json
+
+
+def test_email_is_compared_in_lower_case(client: FlaskClient) -> None:
+    client.post("/api/v1/users", json=ANN)
+    response = client.post("/api/v1/users", json={"email": "ANN@Example.com", "name": "Ann 2"})
+    assert response.status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"email": "nobody"}, "email"),
+        ({"email": "a@b"}, "email"),
+        ({"email": f"{'a' * 250}@example.com"}, "email"),
+        ({"name": "  "}, "name"),
+        ({"name": "x" * 121}, "name"),
+        ({"name": None}, "name"),
+        ({"id": 7}, "id"),
+    ],
+)
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+def test_bad_fields_are_named(
+    client: FlaskClient, method: str, change: dict[str, object], field: str
+) -> None:
+    path = "/api/v1/users"
+    if method != "POST":
+        path = client.post(path, json=ANN).headers["Location"]
+    response = client.open(path, method=method, json=ANN | change)
+    assert response.status_code == 422
+    assert [error["field"] for error in response.get_json()["errors"]] == [field]
+
+
+def test_put_replaces_and_patch_changes(client: FlaskClient) -> None:
+    path = client.post("/api/v1/users", json=ANN).headers["Location"]
+    bob = {"email": "bob@example.com", "name": "Bob"}
+    assert client.put(path, json=bob).get_json().items() >= bob.items()
+    patched = client.patch(path, json={"name": "Robert"})
+    assert patched.get_json().items() >= {**bob, "name": "Robert"}.items()
+    assert client.put(path, json={"name": "Bob"}).status_code == 422
+
+
+def test_a_change_to_a_taken_email_is_409(client: FlaskClient) -> None:
+    client.post("/api/v1/users", json=ANN)
+    path = client.post("/api/v1/users", json=ANN | {"email": "b@example.com"}).headers["Location"]
+    assert client.patch(path, json={"email": ANN["email"]}).status_code == 409
+    assert client.get(path).get_json()["email"] == "b@example.com"
+
+
+def test_delete(client: FlaskClient) -> None:
+    path = client.post("/api/v1/users", json=ANN).headers["Location"]
+    response = client.delete(path)
+    assert (response.status_code, response.data) == (204, b"")
+    for method in ("GET", "PUT", "PATCH", "DELETE"):
+        assert client.open(path, method=method, json=ANN).status_code == 404
+
+
+@pytest.mark.parametrize("user_id", ["0", "-1", "abc", str(2**31), str(10**30)])
+def test_an_id_that_no_row_can_have_is_404(client: FlaskClient, user_id: str) -> None:
+    assert client.get(f"/api/v1/users/{user_id}").status_code == 404
+
+
+def test_list_is_in_order_of_creation(client: FlaskClient) -> None:
+    for name in "abc":
+        client.post("/api/v1/users", json={"email": f"{name}@example.com", "name": name})
+    body = client.get("/api/v1/users").get_json()
+    assert [user["name"] for user in body["items"]] == ["a", "b", "c"]
+# {% if "pagination" in components %}
+
+
+def test_list_comes_in_pages(client: FlaskClient) -> None:
+    for name in "abc":
+        client.post("/api/v1/users", json={"email": f"{name}@example.com", "name": name})
+    first = client.get("/api/v1/users?limit=2")
+    assert [user["name"] for user in first.get_json()["items"]] == ["a", "b"]
+    assert 'rel="next"' in first.headers["Link"]
+    second = client.get(f"/api/v1/users?limit=2&cursor={first.get_json()['next_cursor']}")
+    assert [user["name"] for user in second.get_json()["items"]] == ["c"]
+    assert second.get_json()["next_cursor"] is None
+# {% endif %}
+
+
+def concurrent_creates(app: Flask) -> Counter[str]:
+    """What 50 threads get that create the same user at once."""
+
+    def create(_: int) -> str:
+        with app.app_context():
+            try:
+                service.create(UserIn(**ANN))
+            except Exception as error:
+                return type(error).__name__
+            return "created"
+
+    with ThreadPoolExecutor(50) as pool:
+        return Counter(pool.map(create, range(50)))
+
+
+def test_of_concurrent_creates_one_wins(file_app: Flask) -> None:
+    assert concurrent_creates(file_app) == {"created": 1, "Conflict": 49}
+
+
+@pytest.mark.integration
+def test_of_concurrent_creates_one_wins_on_postgresql(postgres_app: Flask) -> None:
+    assert concurrent_creates(postgres_app) == {"created": 1, "Conflict": 49}
+
+
+def test_create_user_command(app: Flask) -> None:
+    runner = app.test_cli_runner()
+    assert runner.invoke(args=["create-user", "ann@example.com", "Ann"]).exit_code == 0
+    taken = runner.invoke(args=["create-user", "ann@example.com", "Ann"])
+    assert (taken.exit_code, taken.output) == (1, "Error: This e-mail address is taken.\n")
+    bad = runner.invoke(args=["create-user", "nobody", "Ann"])
+    assert bad.exit_code == 1
+    assert bad.output.startswith("Error: email: ")
+    assert bad.output.count("\n") == 1

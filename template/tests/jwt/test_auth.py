@@ -1,0 +1,314 @@
+"""Accounts and tokens over HTTP and on the command line."""
+
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from flask_jwt_extended import create_access_token
+from flask_limiter import Limiter
+from flask_limiter.util import get_remote_address
+from redis.exceptions import ConnectionError as RedisConnectionError
+from sqlalchemy import select
+
+from app import create_app
+from app.api import PREFIX
+from app.database import db, now
+from app.errors import PROBLEM_JSON
+from app.jwt.denylist import DatabaseDenylist, RedisDenylist
+from app.jwt.models import Account
+from app.jwt.passwords import Passwords, is_outdated
+
+ANN = {"email": "ann@example.com", "password": "correct horse"}
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def login(client: FlaskClient) -> dict[str, Any]:
+    client.post("/api/v1/auth/register", json=ANN)
+    response = client.post("/api/v1/auth/login", json=ANN)
+    assert response.status_code == 200
+    body: dict[str, Any] = response.get_json()
+    return body
+
+
+def refresh(client: FlaskClient, token: str) -> Any:
+    return client.post("/api/v1/auth/refresh", headers=bearer(token))
+
+
+def me(client: FlaskClient, token: str) -> int:
+    return client.get("/api/v1/auth/me", headers=bearer(token)).status_code
+
+
+def test_register_login_and_me(anonymous: FlaskClient) -> None:
+    created = anonymous.post("/api/v1/auth/register", json=ANN)
+    assert created.status_code == 201
+    assert created.get_json()["email"] == ANN["email"]
+    assert "password" not in created.text
+    pair = anonymous.post("/api/v1/auth/login", json=ANN).get_json()
+    assert (pair["token_type"], pair["expires_in"]) == ("Bearer", 15 * 60)
+    response = anonymous.get(created.headers["Location"], headers=bearer(pair["access_token"]))
+    assert response.json == created.json
+
+
+def test_a_taken_email_is_409(anonymous: FlaskClient) -> None:
+    anonymous.post("/api/v1/auth/register", json=ANN)
+    again = anonymous.post("/api/v1/auth/register", json=ANN | {"email": "ANN@example.com"})
+    assert again.status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [({"email": "x"}, "email"), ({"password": "short"}, "password"), ({"role": "x"}, "role")],
+)
+def test_bad_fields_are_named(anonymous: FlaskClient, change: dict[str, str], field: str) -> None:
+    response = anonymous.post("/api/v1/auth/register", json=ANN | change)
+    assert response.status_code == 422
+    assert [error["field"] for error in response.get_json()["errors"]] == [field]
+
+
+def test_unknown_account_and_wrong_password_get_the_same_answer(anonymous: FlaskClient) -> None:
+    anonymous.post("/api/v1/auth/register", json=ANN)
+    wrong = anonymous.post("/api/v1/auth/login", json=ANN | {"password": "wrong horse"})
+    unknown = anonymous.post("/api/v1/auth/login", json=ANN | {"email": "bob@example.com"})
+    assert wrong.status_code == unknown.status_code == 401
+    assert wrong.json == unknown.json
+
+
+@pytest.mark.integration
+def test_unknown_account_and_wrong_password_take_the_same_time(
+    app: Flask, anonymous: FlaskClient
+) -> None:
+    app.config["LOGIN_RATE_LIMIT"] = "1000 per hour"
+    app.extensions["passwords"] = Passwords(memory_cost=16384)
+    anonymous.post("/api/v1/auth/register", json=ANN)
+    times: dict[str, list[float]] = {"ann@example.com": [], "bob@example.com": []}
+    for _ in range(15):
+        for email, taken in times.items():
+            started = perf_counter()
+            anonymous.post("/api/v1/auth/login", json={"email": email, "password": "wrong"})
+            taken.append(perf_counter() - started)
+    known, unknown = map(median, times.values())
+    assert known == pytest.approx(unknown, rel=0.25)
+
+
+def test_a_login_renews_an_outdated_hash(app: Flask, anonymous: FlaskClient) -> None:
+    anonymous.post("/api/v1/auth/register", json=ANN)
+    app.extensions["passwords"] = Passwords(memory_cost=64)
+    assert is_hash_outdated(app)
+    assert anonymous.post("/api/v1/auth/login", json=ANN).status_code == 200
+    assert not is_hash_outdated(app)
+
+
+def is_hash_outdated(app: Flask) -> bool:
+    with app.app_context():
+        return is_outdated(db.session.scalars(select(Account)).one().password_hash)
+
+
+def test_failed_logins_are_limited_and_others_are_not(app: Flask, anonymous: FlaskClient) -> None:
+    app.config["LOGIN_RATE_LIMIT"] = "3 per hour"
+    anonymous.post("/api/v1/auth/register", json=ANN)
+    for _ in range(5):
+        assert anonymous.post("/api/v1/auth/login", json=ANN).status_code == 200
+    wrong = ANN | {"password": "wrong horse"}
+    statuses = [anonymous.post("/api/v1/auth/login", json=wrong).status_code for _ in range(4)]
+    assert statuses == [401, 401, 401, 429]
+    limited = anonymous.post("/api/v1/auth/login", json=ANN)
+    assert limited.mimetype == PROBLEM_JSON
+    assert int(limited.headers["Retry-After"]) > 0
+    other = anonymous.post("/api/v1/auth/login", json=ANN | {"email": "bob@example.com"})
+    assert other.status_code == 401
+
+
+def test_registrations_are_limited(app: Flask, anonymous: FlaskClient) -> None:
+    app.config["REGISTER_RATE_LIMIT"] = "1 per hour"
+    statuses = [anonymous.post("/api/v1/auth/register", json=[]).status_code for _ in range(2)]
+    assert statuses == [422, 429]
+
+
+def test_every_business_route_but_three_asks_for_a_token(
+    app: Flask, anonymous: FlaskClient
+) -> None:
+    public = {"auth.register", "auth.login", "auth.refresh"}
+    business = [rule for rule in app.url_map.iter_rules() if rule.rule.startswith(PREFIX)]
+    assert len(business) > len(public)
+    for rule in business:
+        path = re.sub("<uuid:.*?>", "6f7f3a2e-0000-4000-8000-000000000000", rule.rule)
+        path = re.sub("<.*?>", "1", path)
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+            status = anonymous.open(path, method=method, data=b"{", headers={}).status_code
+            assert (status == 401) == (rule.endpoint not in public or "refresh" in path), path
+
+
+def test_no_token_is_401_before_the_body_is_read(anonymous: FlaskClient) -> None:
+    response = anonymous.post("/api/v1/auth/logout", data=b"{", content_type="application/json")
+    assert response.status_code == 401
+    assert response.mimetype == PROBLEM_JSON
+    assert response.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_a_preflight_needs_no_token(anonymous: FlaskClient) -> None:
+    assert anonymous.options("/api/v1/auth/me").status_code == 200
+
+
+def expired(pair: dict[str, Any]) -> str:
+    claims = {"family": "f"}
+    return str(create_access_token("1", False, timedelta(seconds=-1), claims))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda pair: "nonsense",
+        lambda pair: pair["access_token"][:-4] + "AAAA",
+        lambda pair: pair["refresh_token"],
+        expired,
+        lambda pair: create_access_token("999", additional_claims={"family": "f"}),
+    ],
+    ids=["nonsense", "forged", "refresh token", "expired", "account gone"],
+)
+def test_a_bad_token_is_401(
+    app: Flask, anonymous: FlaskClient, make: Callable[[dict[str, Any]], str]
+) -> None:
+    pair = login(anonymous)
+    with app.app_context():
+        token = make(pair)
+    response = anonymous.get("/api/v1/auth/me", headers=bearer(token))
+    assert response.status_code == 401
+    assert response.mimetype == PROBLEM_JSON
+    assert "invalid_token" in response.headers["WWW-Authenticate"]
+
+
+def test_an_access_token_refreshes_nothing(anonymous: FlaskClient) -> None:
+    assert refresh(anonymous, login(anonymous)["access_token"]).status_code == 401
+
+
+@pytest.fixture(params=["database", pytest.param("redis", marks=pytest.mark.integration)])
+def kept_in(request: pytest.FixtureRequest, app: Flask) -> None:
+    """Both places that revocations are kept in."""
+    if request.param == "redis":
+        app.extensions["denylist"] = RedisDenylist(request.getfixturevalue("redis_url"))
+
+
+@pytest.mark.usefixtures("kept_in")
+def test_refresh_rotates(anonymous: FlaskClient) -> None:
+    first = login(anonymous)
+    second = refresh(anonymous, first["refresh_token"])
+    assert second.status_code == 200
+    assert second.get_json()["refresh_token"] != first["refresh_token"]
+    assert me(anonymous, second.get_json()["access_token"]) == 200
+    assert refresh(anonymous, second.get_json()["refresh_token"]).status_code == 200
+
+
+@pytest.mark.usefixtures("kept_in")
+def test_a_replay_revokes_the_whole_family(anonymous: FlaskClient) -> None:
+    first = login(anonymous)
+    other = login(anonymous)
+    second = refresh(anonymous, first["refresh_token"]).get_json()
+    assert refresh(anonymous, first["refresh_token"]).status_code == 401
+    assert refresh(anonymous, second["refresh_token"]).status_code == 401
+    assert me(anonymous, second["access_token"]) == 401
+    assert me(anonymous, first["access_token"]) == 401
+    assert me(anonymous, other["access_token"]) == 200
+
+
+@pytest.mark.usefixtures("kept_in")
+def test_logout_revokes_the_family(anonymous: FlaskClient) -> None:
+    pair = login(anonymous)
+    response = anonymous.post("/api/v1/auth/logout", headers=bearer(pair["access_token"]))
+    assert response.status_code == 204
+    assert me(anonymous, pair["access_token"]) == 401
+    assert refresh(anonymous, pair["refresh_token"]).status_code == 401
+
+
+def assert_one_of_racing_refreshes_wins(app: Flask) -> None:
+    token = login(app.test_client())["refresh_token"]
+
+    def race(_: int) -> int:
+        return int(refresh(app.test_client(), token).status_code)
+
+    with ThreadPoolExecutor(8) as pool:
+        statuses = list(pool.map(race, range(8)))
+    assert sorted(statuses) == [200] + [401] * 7
+
+
+def test_of_racing_refreshes_one_wins(file_app: Flask) -> None:
+    assert_one_of_racing_refreshes_wins(file_app)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("redis", [False, True])
+def test_of_racing_refreshes_one_wins_on_real_servers(
+    postgres_app: Flask, redis_url: str, redis: bool
+) -> None:
+    if redis:
+        postgres_app.extensions["denylist"] = RedisDenylist(redis_url)
+    assert_one_of_racing_refreshes_wins(postgres_app)
+
+
+def test_redis_down_is_closed_not_open(
+    app: Flask, anonymous: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = login(anonymous)["access_token"]
+    app.extensions["denylist"] = RedisDenylist("redis://127.0.0.1:1/0")
+    response = anonymous.get("/api/v1/auth/me", headers=bearer(token))
+    assert response.status_code == 503
+    assert response.headers["Retry-After"]
+    assert RedisConnectionError.__name__ not in response.text
+
+
+def test_redis_is_used_where_it_is_configured(
+    settings: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.jwt.limiter", Limiter(get_remote_address))  # it binds to one app
+    app = create_app(settings | {"REDIS_URL": "redis://127.0.0.1:1/0"})
+    assert isinstance(app.extensions["denylist"], RedisDenylist)
+    # {% if "probes" in components %}
+    assert app.test_client().get("/ready").get_json()["checks"]["redis"] is False
+    # {% endif %}
+
+
+@pytest.mark.integration
+def test_redis_forgets_what_has_expired(redis_url: str) -> None:
+    denylist = RedisDenylist(redis_url)
+    assert denylist.add("family:a", now() + timedelta(days=30))
+    assert not denylist.add("family:a", now() + timedelta(days=30))
+    assert denylist.contains("family:a")
+    assert 0 < denylist.redis.ttl("revoked:family:a") <= 30 * 24 * 3600
+
+
+def test_expired_revocations_are_purged(app: Flask) -> None:
+    denylist = DatabaseDenylist()
+    with app.app_context():
+        denylist.add("family:old", now() - timedelta(seconds=1))
+        denylist.add("family:new", now() + timedelta(days=1))
+    result = app.test_cli_runner().invoke(args=["purge-tokens"])
+    assert result.output == "Deleted 1 expired revocations.\n"
+    with app.app_context():
+        assert not denylist.contains("family:old")
+        assert denylist.contains("family:new")
+
+
+def test_create_account_command(app: Flask, anonymous: FlaskClient) -> None:
+    runner = app.test_cli_runner()
+    args = ["create-account", "ann@example.com", "--password", ANN["password"]]
+    assert runner.invoke(args=args).exit_code == 0
+    assert anonymous.post("/api/v1/auth/login", json=ANN).status_code == 200
+    assert runner.invoke(args=args).output == "Error: This e-mail address is taken.\n"
+    assert runner.invoke(args=["create-account", "x", "--password", "short"]).exit_code == 1
+
+
+def test_the_document_says_what_needs_a_token(anonymous: FlaskClient) -> None:
+    document = anonymous.get("/openapi.json").get_json()
+    auth = document["paths"]["/api/v1/auth/me"]["get"]
+    assert auth["security"] == [{"bearer": []}]
+    assert list(auth["responses"]["401"]["content"]) == [PROBLEM_JSON]
+    assert "security" not in document["paths"]["/api/v1/auth/login"]["post"]

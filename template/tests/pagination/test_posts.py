@@ -1,0 +1,170 @@
+"""The feed, and the cursor that any list can use."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+from flask.testing import FlaskClient
+from itsdangerous import URLSafeSerializer
+
+from app.database import db
+from app.pagination.cursor import PageQuery, after, encode
+from app.pagination.models import Post
+from app.pagination.service import list_page
+
+KEYS = [Post.created_at, Post.id]
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def fill(count: int) -> None:
+    """Posts in groups of three that share their time."""
+    rows = [
+        {"title": str(i), "body": "", "created_at": START + timedelta(seconds=i // 3)}
+        for i in range(count)
+    ]
+    db.session.execute(sa.insert(Post), rows)
+    db.session.commit()
+
+
+def walk(limit: int) -> list[int]:
+    """The ids of all pages, in the order in which they came."""
+    ids: list[int] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = list_page(PageQuery.model_construct(limit=limit, cursor=cursor))
+        ids += [post.id for post in page.items]
+        cursor = page.next_cursor
+        db.session.rollback()
+    return ids
+
+
+def test_create_and_get(client: FlaskClient) -> None:
+    created = client.post("/api/v1/posts", json={"title": " Hello ", "body": "World"})
+    assert created.status_code == 201
+    assert created.get_json()["title"] == "Hello"
+    assert client.get(created.headers["Location"]).json == created.json
+
+
+@pytest.mark.parametrize("body", [{}, {"title": ""}, {"title": "x" * 201}, {"title": 1}])
+def test_bad_fields_are_named(client: FlaskClient, body: dict[str, object]) -> None:
+    response = client.post("/api/v1/posts", json=body)
+    assert response.status_code == 422
+    assert response.get_json()["errors"][0]["field"] == "title"
+
+
+def test_pages_follow_their_links(app: Flask, client: FlaskClient) -> None:
+    with app.app_context():
+        fill(7)
+    titles: list[str] = []
+    url = "/api/v1/posts?limit=3"
+    while url:
+        response = client.get(url)
+        titles += [post["title"] for post in response.get_json()["items"]]
+        link = response.headers.get("Link", "")
+        url = link.removeprefix("<").partition(">")[0]
+    assert titles == ["6", "5", "4", "3", "2", "1", "0"]
+
+
+def test_an_empty_feed_is_one_empty_page(client: FlaskClient) -> None:
+    response = client.get("/api/v1/posts")
+    assert response.json == {"items": [], "next_cursor": None}
+    assert "Link" not in response.headers
+
+
+@pytest.mark.parametrize("limit", ["abc", "-1", "0", "101", "", "1&limit=2", "1e9"])
+def test_a_bad_limit_is_named(client: FlaskClient, limit: str) -> None:
+    response = client.get(f"/api/v1/posts?limit={limit}")
+    assert response.status_code == 422
+    assert response.get_json()["errors"][0]["field"].startswith("limit")
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "a.b", "%00", "ä", "x" * 513, "W10.abc"])
+def test_a_broken_cursor_is_named(client: FlaskClient, cursor: str) -> None:
+    response = client.get(f"/api/v1/posts?cursor={cursor}")
+    assert response.status_code == 422
+    assert response.get_json()["errors"][0]["field"] == "cursor"
+
+
+def test_a_cursor_of_another_list_is_refused(app: Flask, client: FlaskClient) -> None:
+    forged = URLSafeSerializer(str(app.secret_key), salt="Other.id").dumps([1])
+    assert client.get(f"/api/v1/posts?cursor={forged}").status_code == 422
+
+
+def test_no_row_is_skipped_or_shown_twice_while_others_write(file_app: Flask) -> None:
+    with file_app.app_context():
+        fill(600)
+        assert_stable(file_app, limit=7)
+
+
+@pytest.mark.integration
+def test_no_row_is_skipped_or_shown_twice_on_postgresql(postgres_app: Flask) -> None:
+    with postgres_app.app_context():
+        fill(20_000)
+        assert_stable(postgres_app, limit=100)
+
+
+def assert_stable(app: Flask, limit: int) -> None:
+    """Walk all pages while a thread inserts and deletes rows of its own."""
+    lasting = set(db.session.scalars(sa.select(Post.id).where(Post.id % 5 != 0)))
+    doomed = list(db.session.scalars(sa.select(Post.id).where(Post.id % 5 == 0)))
+    db.session.rollback()
+    done = Event()
+
+    def disturb() -> None:
+        with app.app_context():
+            while not done.is_set() and doomed:
+                db.session.execute(sa.delete(Post).where(Post.id == doomed.pop()))
+                created_at = START + timedelta(seconds=len(doomed))
+                db.session.add(Post(title="new", created_at=created_at))
+                db.session.commit()
+
+    thread = Thread(target=disturb)
+    thread.start()
+    try:
+        ids = walk(limit)
+    finally:
+        done.set()
+        thread.join()
+    assert len(ids) == len(set(ids))
+    assert lasting <= set(ids)
+
+
+def query_with_cursor() -> sa.Select[Post]:
+    """The second page's query, with its values as parameters."""
+    post = db.session.scalars(sa.select(Post).order_by(Post.id)).first()
+    return after(sa.select(Post), KEYS, encode(KEYS, post), True).limit(21)
+
+
+def plan(app: Flask, explain: str, rows: int) -> str:
+    """How the database executes the second page's query, as it is sent: with parameters."""
+    sent: list[tuple[str, Any]] = []
+    with app.app_context():
+        fill(rows)
+        db.session.execute(sa.text("ANALYZE"))
+
+        @sa.event.listens_for(db.engine, "before_cursor_execute")
+        def remember(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+            sent.append((statement, parameters))
+
+        db.session.scalars(query_with_cursor()).all()
+        statement, parameters = sent[-1]
+        assert "2026" not in statement
+        steps = db.session.connection().exec_driver_sql(f"{explain} {statement}", parameters)
+        return "\n".join(str(step[-1]) for step in steps)
+
+
+def test_an_index_serves_the_query(app: Flask) -> None:
+    steps = plan(app, "EXPLAIN QUERY PLAN", 300)
+    assert re.fullmatch(r"SEARCH posts USING INDEX ix_posts_created_at_id \(.*<.*\)", steps)
+
+
+@pytest.mark.integration
+def test_an_index_serves_the_query_on_postgresql(postgres_app: Flask) -> None:
+    steps = plan(postgres_app, "EXPLAIN", 20_000)
+    assert "Index Scan Backward using ix_posts_created_at_id" in steps
+    assert "Index Cond: (ROW(created_at, id) <" in steps
+    assert "Sort" not in steps

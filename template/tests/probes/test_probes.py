@@ -1,0 +1,61 @@
+"""Liveness and readiness."""
+
+from threading import Event
+from time import perf_counter
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from app.errors import PROBLEM_JSON
+from app.probes import add_check
+
+
+def fail() -> None:
+    raise RuntimeError("connection to 10.0.0.1 refused")
+
+
+def test_a_live_process_says_so(anonymous: FlaskClient) -> None:
+    assert anonymous.get("/health").json == {"status": "alive"}
+
+
+def test_ready_names_every_check(app: Flask, anonymous: FlaskClient) -> None:
+    add_check(app, "model", lambda: None)
+    response = anonymous.get("/ready")
+    assert response.status_code == 200
+    assert response.get_json()["ready"] is True
+    # {% if database %}
+    assert response.get_json()["checks"] == {"database": True, "model": True}
+    # {% else %}
+    assert response.get_json()["checks"] == {"model": True}
+    # {% endif %}
+
+
+def test_a_failing_check_is_503_and_gives_nothing_away(app: Flask, anonymous: FlaskClient) -> None:
+    add_check(app, "model", fail)
+    response = anonymous.get("/ready")
+    assert response.status_code == 503
+    assert response.mimetype == PROBLEM_JSON
+    assert response.headers["Retry-After"]
+    assert response.get_json()["ready"] is False
+    assert response.get_json()["checks"]["model"] is False
+    assert "10.0.0.1" not in response.text
+    assert anonymous.get("/health").status_code == 200
+
+
+def test_a_check_that_hangs_is_bounded_and_not_piled_up(
+    app: Flask, anonymous: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = Event()
+    calls: list[bool] = []
+    add_check(app, "model", lambda: calls.append(released.wait(5)))
+    monkeypatch.setitem(app.config, "PROBE_TIMEOUT", 0.05)
+    started = perf_counter()
+    statuses = [anonymous.get("/ready").status_code for _ in range(3)]
+    took = perf_counter() - started
+    released.set()
+    assert statuses == [503, 503, 503]
+    assert took < 1
+    monkeypatch.setitem(app.config, "PROBE_TIMEOUT", 5)
+    assert anonymous.get("/ready").status_code == 200
+    assert calls[0] is True

@@ -1,0 +1,113 @@
+"""The database: its migrations, and what happens where it does not answer."""
+
+import sqlite3
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+
+from app import create_app
+from app import database as database_module
+from app.database import UtcDateTime, create_embedded, db, engine_options
+
+
+@pytest.fixture
+def empty(settings: dict[str, object], tmp_path: Path) -> Iterator[Flask]:
+    """An application whose database has no tables yet."""
+    app = create_app(settings | {"DATABASE_URL": f"sqlite:///{tmp_path / 'app.db'}"})
+    with app.app_context():
+        engine = db.engine
+    yield app
+    engine.dispose()
+
+
+def test_migrations_make_what_the_models_say(empty: Flask, tmp_path: Path) -> None:
+    runner = empty.test_cli_runner()
+    assert runner.invoke(args=["db", "upgrade"]).exit_code == 0
+    assert runner.invoke(args=["db", "check"]).exit_code == 0
+    assert set(sqlite_tables(tmp_path)) == {"alembic_version", *db.metadata.tables}
+
+
+def test_migrations_can_be_undone(empty: Flask, tmp_path: Path) -> None:
+    runner = empty.test_cli_runner()
+    runner.invoke(args=["db", "upgrade"])
+    assert runner.invoke(args=["db", "downgrade", "base"]).exit_code == 0
+    assert sqlite_tables(tmp_path) == ["alembic_version"]
+
+
+def test_migrations_can_be_printed(empty: Flask) -> None:
+    result = empty.test_cli_runner().invoke(args=["db", "upgrade", "--sql"])
+    assert "CREATE TABLE" in result.output
+
+
+@pytest.mark.integration
+def test_migrations_make_what_the_models_say_on_postgresql(postgres_app: Flask) -> None:
+    with postgres_app.app_context():
+        db.drop_all()
+    runner = postgres_app.test_cli_runner()
+    try:
+        assert runner.invoke(args=["db", "upgrade"]).exit_code == 0
+        assert runner.invoke(args=["db", "check"]).exit_code == 0
+    finally:
+        runner.invoke(args=["db", "downgrade", "base"])
+
+
+def test_the_embedded_database_is_migrated_once(empty: Flask, tmp_path: Path) -> None:
+    create_embedded(empty)
+    assert set(sqlite_tables(tmp_path)) == {"alembic_version", *db.metadata.tables}
+    with empty.app_context():
+        db.drop_all()
+    create_embedded(empty)
+    assert sqlite_tables(tmp_path) == ["alembic_version"]
+
+
+def test_only_a_developers_default_is_the_embedded_database(
+    settings: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrated: list[Flask] = []
+    monkeypatch.setattr(database_module, "create_embedded", migrated.append)
+    dev = {**settings, "APP_ENV": "dev", "TESTING": True}
+    create_app(dev)
+    assert migrated == []
+    app = create_app({**dev, "DATABASE_URL": "sqlite:///app.db"})
+    assert migrated == [app]
+
+
+def test_a_database_that_does_not_answer_is_503(empty: Flask) -> None:
+    @empty.get("/rows")
+    def rows() -> str:
+        return str(db.session.execute(sa.text("SELECT * FROM no_such_table")))
+
+    response = empty.test_client().get("/rows")
+    assert response.status_code == 503
+    assert response.headers["Retry-After"] == "5"
+    assert "no_such_table" not in response.text
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_any_postgresql_address_means_psycopg(settings: dict[str, object], scheme: str) -> None:
+    app = create_app(settings | {"DATABASE_URL": f"{scheme}://user@127.0.0.1:1/none"})
+    with app.app_context():
+        assert db.engine.driver == "psycopg"
+    assert engine_options("postgresql")["pool_pre_ping"]
+
+
+def test_times_are_aware_and_in_utc(app: Flask) -> None:
+    with app.app_context():
+        dialect = db.engine.dialect
+    noon = datetime(2026, 1, 1, 12, tzinfo=timezone(timedelta(hours=2)))
+    stored = UtcDateTime().process_bind_param(noon, dialect)
+    assert stored == datetime(2026, 1, 1, 10, tzinfo=UTC)
+    naive = datetime(2026, 1, 1, 10)  # as SQLite gives it back
+    assert UtcDateTime().process_result_value(naive, dialect) == stored
+    assert UtcDateTime().process_result_value(None, dialect) is None
+
+
+def sqlite_tables(folder: Path) -> list[str]:
+    connection = sqlite3.connect(folder / "app.db")
+    rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    connection.close()
+    return [name for (name,) in rows]

@@ -1,0 +1,179 @@
+"""What surrounds every route: errors, request ids, headers, metrics, documentation."""
+
+import json
+import logging
+import re
+from pathlib import Path
+
+import pytest
+from flask import abort
+from flask.testing import FlaskClient
+
+from app import create_app
+from app.config import ConfigError
+from app.errors import PROBLEM_JSON, problem
+from app.logs import logging_config
+
+SECRET = "a secret of more than thirty-two characters"
+PRODUCTION = {
+    "SECRET_KEY": SECRET,
+    # {% if database %}
+    "DATABASE_URL": "sqlite://",
+    # {% endif %}
+    # {% if "jwt" in components %}
+    "JWT_SECRET_KEY": SECRET,
+    # {% endif %}
+}
+
+
+def test_the_service_says_hello(anonymous: FlaskClient) -> None:
+    response = anonymous.get("/")
+    assert response.status_code == 200
+    assert response.get_json()["message"] == "hello from flask"
+    assert response.get_json()["status"] == "ok"
+
+
+def test_an_error_is_a_problem_document(anonymous: FlaskClient) -> None:
+    response = anonymous.get("/nowhere")
+    assert response.status_code == 404
+    assert response.mimetype == PROBLEM_JSON
+    assert set(response.get_json()) == {"type", "title", "status", "detail"}
+
+
+def test_no_internals_reach_the_client(settings: dict[str, object]) -> None:
+    app = create_app(settings | {"PROPAGATE_EXCEPTIONS": False})
+
+    @app.get("/broken")
+    def broken() -> str:
+        raise RuntimeError("password=hunter2")
+
+    response = app.test_client().get("/broken")
+    assert response.status_code == 500
+    assert response.mimetype == PROBLEM_JSON
+    assert "hunter2" not in response.text
+
+
+def test_a_response_can_be_aborted_with(settings: dict[str, object]) -> None:
+    app = create_app(settings)
+
+    @app.get("/teapot")
+    def teapot() -> str:
+        abort(problem(418, "Short and stout."))
+
+    assert app.test_client().get("/teapot").status_code == 418
+
+
+@pytest.mark.parametrize("given", ["abc-123", "A.b_c"])
+def test_a_sane_request_id_is_taken_over(anonymous: FlaskClient, given: str) -> None:
+    response = anonymous.get("/", headers={"X-Request-ID": given})
+    assert response.headers["X-Request-ID"] == given
+
+
+@pytest.mark.parametrize("given", ["", "two words", "x" * 129, "<script>"])
+def test_any_other_request_id_is_replaced(anonymous: FlaskClient, given: str) -> None:
+    response = anonymous.get("/", headers={"X-Request-ID": given})
+    assert re.fullmatch("[0-9a-f]{32}", response.headers["X-Request-ID"])
+
+
+def test_a_log_line_is_one_json_object(
+    settings: dict[str, object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    try:
+        app = create_app({**settings, **PRODUCTION, "APP_ENV": "prod"})
+        app.test_client().get("/", headers={"X-Request-ID": "abc"})
+    finally:
+        root.handlers[:], root.level = before[0], before[1]
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert {"event": "request", "status": 200, "request_id": "abc"}.items() <= lines[-1].items()
+
+
+def test_the_log_of_a_developer_is_readable() -> None:
+    assert logging_config("console", "INFO")["root"]["level"] == "INFO"
+
+
+def test_security_headers_are_on(anonymous: FlaskClient) -> None:
+    headers = anonymous.get("/").headers
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert "Strict-Transport-Security" not in headers
+    assert "Strict-Transport-Security" in anonymous.get("/", base_url="https://a.example").headers
+
+
+def test_cors_is_closed_unless_configured(
+    settings: dict[str, object], anonymous: FlaskClient
+) -> None:
+    origin = {"Origin": "https://app.example.com"}
+    assert "Access-Control-Allow-Origin" not in anonymous.get("/api/v1/", headers=origin).headers
+    app = create_app(settings | {"CORS_ORIGINS": "https://app.example.com, https://b.example.com"})
+    allowed = app.test_client().get("/api/v1/", headers=origin).headers
+    assert allowed["Access-Control-Allow-Origin"] == "https://app.example.com"
+    other = app.test_client().get("/api/v1/", headers={"Origin": "https://evil.example.com"})
+    assert "Access-Control-Allow-Origin" not in other.headers
+
+
+def test_a_proxy_is_believed_only_where_there_is_one(settings: dict[str, object]) -> None:
+    forwarded = {"X-Forwarded-Proto": "https"}
+    behind = create_app(settings | {"PROXY_HOPS": 1}).test_client().get("/", headers=forwarded)
+    assert "Strict-Transport-Security" in behind.headers
+    direct = create_app(settings).test_client().get("/", headers=forwarded)
+    assert "Strict-Transport-Security" not in direct.headers
+
+
+def test_metrics_are_labelled_by_route(anonymous: FlaskClient) -> None:
+    anonymous.get("/scan/1")
+    anonymous.open("/", method="BREW")
+    text = anonymous.get("/metrics").text
+    assert 'http_requests_total{method="GET",route="unmatched",status="404"}' in text
+    assert 'method="OTHER"' in text
+    assert "scan" not in text
+
+
+def test_metrics_of_several_processes_are_added_up(
+    anonymous: FlaskClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    assert anonymous.get("/metrics").status_code == 200
+
+
+def test_the_documentation_page_loads_nothing_from_elsewhere(anonymous: FlaskClient) -> None:
+    page = anonymous.get("/docs")
+    assert page.status_code == 200
+    assert not re.search(r"""(src|href)=["'](https?:)?//""", page.text)
+    policy = page.headers["Content-Security-Policy"]
+    assert "script-src 'self' 'sha256-" in policy
+    with anonymous.get("/docs/swagger-ui.css") as style:
+        assert style.status_code == 200
+
+
+def test_the_openapi_document_is_made_once(anonymous: FlaskClient) -> None:
+    first = anonymous.get("/openapi.json")
+    assert first.get_json()["openapi"] == "3.1.0"
+    assert "/" in first.get_json()["paths"]
+    assert anonymous.get("/openapi.json").data == first.data
+
+
+def test_production_names_every_variable_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in PRODUCTION:
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ConfigError) as caught:
+        create_app("prod")
+    assert all(name in caught.value.message for name in PRODUCTION)
+
+
+@pytest.mark.parametrize("secret", ["short", "only-for-development-never-in-production"])
+def test_production_takes_no_weak_secret(secret: str) -> None:
+    with pytest.raises(ConfigError, match="SECRET_KEY") as caught:
+        create_app({"APP_ENV": "prod", **PRODUCTION, "SECRET_KEY": secret})
+    assert secret not in caught.value.message
+
+
+def test_an_unknown_profile_is_refused() -> None:
+    with pytest.raises(ConfigError, match="dev, test, prod"):
+        create_app("staging")
+
+
+def test_a_wildcard_origin_is_refused(settings: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match="CORS_ORIGINS"):
+        create_app(settings | {"CORS_ORIGINS": ["*"]})
