@@ -47,6 +47,9 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
 
 
+#: For ``__table_args__``: SQLite would give a deleted row's id to the next one.
+NO_ID_TWICE = {"sqlite_autoincrement": True}
+
 db = SQLAlchemy(metadata=Base.metadata)
 
 

@@ -5,14 +5,17 @@ from datetime import datetime
 from sqlalchemy import Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.database import Base, UtcDateTime, now
+from app.database import NO_ID_TWICE, Base, UtcDateTime, now
 
 
 class Post(Base):
     """An entry of the feed."""
 
     __tablename__ = "posts"
-    __table_args__ = (Index("ix_posts_created_at_id", "created_at", "id"),)  # the feed's order
+    __table_args__ = (
+        Index("ix_posts_created_at_id", "created_at", "id"),  # the feed's order
+        NO_ID_TWICE,
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     title: Mapped[str] = mapped_column(String(200))

@@ -17,6 +17,7 @@ def upgrade() -> None:
         sa.Column("body", sa.String(length=10_000), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_posts"),
+        sqlite_autoincrement=True,
     )
     op.create_index("ix_posts_created_at_id", "posts", ["created_at", "id"])
 
