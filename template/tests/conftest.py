@@ -6,8 +6,8 @@ import os
 # {% if "uploads" in components %}
 import shutil
 # {% endif %}
-from collections.abc import Iterator
 # {% if database %}
+from collections.abc import Iterator
 from contextlib import contextmanager
 # {% endif %}
 # {% if database %}
@@ -47,24 +47,26 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     }
 
 
+# {% if database %}
 @pytest.fixture(scope="session")
 def shared_app(settings: dict[str, object]) -> Iterator[Flask]:
     """One application for all tests that only send requests to it: making one takes time."""
     app = create_app(settings)
-    # {% if database %}
     with tables(app):
         yield app
-    # {% else %}
-    yield app
-    # {% endif %}
+# {% else %}
+@pytest.fixture(scope="session")
+def shared_app(settings: dict[str, object]) -> Flask:
+    """One application for all tests that only send requests to it: making one takes time."""
+    return create_app(settings)
+# {% endif %}
 
 
 @pytest.fixture
-def app(shared_app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
+def app(shared_app: Flask, monkeypatch: pytest.MonkeyPatch) -> Flask:
     """An application as if it were new: no rows, no files, and its configuration as it was."""
     monkeypatch.setattr(shared_app, "config", shared_app.config.copy())
     monkeypatch.setattr(shared_app, "extensions", shared_app.extensions.copy())
-    yield shared_app
     # {% if database %}
     empty_tables(shared_app)
     # {% endif %}
@@ -75,6 +77,7 @@ def app(shared_app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
     for path in shared_app.config["UPLOAD_DIR"].iterdir():
         shutil.rmtree(path)
     # {% endif %}
+    return shared_app
 
 
 @pytest.fixture

@@ -110,4 +110,4 @@ def sqlite_tables(folder: Path) -> list[str]:
     connection = sqlite3.connect(folder / "app.db")
     rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
     connection.close()
-    return [name for (name,) in rows]
+    return [name for (name,) in rows if name != "sqlite_sequence"]
