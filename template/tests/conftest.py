@@ -1,5 +1,6 @@
 """Fixtures that every test can use."""
 
+# {% if database or "uploads" in components %}
 # {% if database %}
 import os
 # {% endif %}
@@ -9,11 +10,10 @@ import shutil
 # {% if database %}
 from collections.abc import Iterator
 from contextlib import contextmanager
-# {% endif %}
-# {% if database %}
 from pathlib import Path
 # {% endif %}
 
+# {% endif %}
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
