@@ -25,6 +25,7 @@ threads = int(os.environ.get("WEB_THREADS") or 8)
 timeout = 60
 graceful_timeout = 30
 keepalive = 5
+limit_request_line = 8190  # bytes
 control_socket_disable = True
 logconfig_dict = logging_config(settings["LOG_FORMAT"], settings["LOG_LEVEL"])
 logconfig_dict["loggers"] = {"gunicorn.error": {"propagate": True}}

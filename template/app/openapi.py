@@ -140,7 +140,8 @@ def operation(app: Flask, rule: Rule, endpoint: Endpoint, references: References
         document["requestBody"] = required_content("multipart/form-data", schema)
     statuses = error_statuses(rule, endpoint)
     # {% if "jwt" in components %}
-    if business and not getattr(view, "public", False):
+    takes: str | None = getattr(view, "takes", "access")
+    if business and takes:
         document["security"] = [{"bearer": []}]
         statuses.add(401)
     # {% endif %}

@@ -1,5 +1,5 @@
 """Accounts and tokens. Every route under ``/api/v1`` asks for an access token, unless its view
-is marked ``@public``.
+is marked otherwise, as ``app.jwt.guard`` says.
 """
 
 from flask import Flask

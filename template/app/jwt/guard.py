@@ -12,8 +12,14 @@ V = TypeVar("V", bound=Callable[..., Any])
 
 
 def public(view: V) -> V:
-    """Let a view be called without an access token. It goes above ``@endpoint``."""
-    view.public = True  # type: ignore[attr-defined]
+    """Let a view be called without a token. It goes above ``@endpoint``."""
+    view.takes = None  # type: ignore[attr-defined]
+    return view
+
+
+def takes_refresh_token(view: V) -> V:
+    """Ask for a refresh token in the place of an access token. It goes above ``@endpoint``."""
+    view.takes = "refresh"  # type: ignore[attr-defined]
     return view
 
 
@@ -22,9 +28,10 @@ def init_app(app: Flask) -> None:
 
 
 def require_token() -> None:
-    """Ask for an access token before the request's body is even read."""
+    """Ask for the view's token before the request's body is even read."""
     rule = request.url_rule
     if rule is None or not rule.rule.startswith(PREFIX) or request.method == "OPTIONS":
         return
-    if not getattr(current_app.view_functions[rule.endpoint], "public", False):
-        verify_jwt_in_request()
+    takes = getattr(current_app.view_functions[rule.endpoint], "takes", "access")
+    if takes:
+        verify_jwt_in_request(refresh=takes == "refresh")

@@ -1,11 +1,11 @@
 """``/api/v1/auth``."""
 
 from flask import Blueprint, url_for
-from flask_jwt_extended import current_user, get_jwt, verify_jwt_in_request
+from flask_jwt_extended import current_user, get_jwt
 
 from app.api import PREFIX, endpoint
 from app.jwt import service, tokens
-from app.jwt.guard import public
+from app.jwt.guard import public, takes_refresh_token
 from app.jwt.limits import address_and_account, failed, limiter, login_rate, register_rate
 from app.jwt.models import Account
 from app.jwt.schemas import AccountOut, Credentials, Registration, TokenPair
@@ -32,15 +32,14 @@ def login(body: Credentials) -> TokenPair:
 
 
 @blueprint.post("/refresh")
-@public
-@endpoint(returns=TokenPair, errors=(401,))
+@takes_refresh_token
+@endpoint(returns=TokenPair)
 def refresh() -> TokenPair:
     """Spend a refresh token for a new pair.
 
     Send the refresh token as the bearer token. Each is good for one use; a second use revokes
     every token that descends from the same login.
     """
-    verify_jwt_in_request(refresh=True)
     return tokens.rotate(current_user, get_jwt())
 
 

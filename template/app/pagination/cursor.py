@@ -1,7 +1,7 @@
 """Keyset pagination: a page starts where the last one ended, so its cost and its rows do not
 depend on how deep it lies or on what others write meanwhile.
 
-The cursor is the last row's sort key, signed: clients can neither read sense into it nor forge it.
+The cursor is the last row's sort key, signed, so that clients cannot make up their own.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,9 @@ class PageQuery(Query):
     """Which page."""
 
     limit: Annotated[int, Field(ge=1, le=100)] = 20
-    cursor: Annotated[str, Field(min_length=1, max_length=512)] = Field(default_factory=str)
+    cursor: Annotated[str, Field(max_length=512, pattern="^[A-Za-z0-9_.-]+$")] = Field(
+        default_factory=str
+    )
 
 
 @dataclass(frozen=True)
