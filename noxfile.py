@@ -1,0 +1,177 @@
+"""Every task of this repository. With nox: ``nox -s tests``. With nothing but Python, pip and git:
+``python3 noxfile.py -s tests``, which fetches nox into ``.nox/tools`` first.
+"""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import tomllib
+import urllib.request
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+SCRIPTS = "Scripts" if os.name == "nt" else "bin"
+
+
+def bootstrap() -> Path:
+    """A Python that has nox. Needs neither ``venv``, which some systems leave out, nor leave to
+    install system-wide.
+    """
+    python = ROOT / ".nox" / "tools" / SCRIPTS / "python"
+    if not (python.parent / "nox").exists():
+        print("→ fetching nox into .nox/tools (once)", flush=True)
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        target = ROOT / ".nox" / "bootstrap"
+        subprocess.run([*pip, "--upgrade", "--target", str(target), "virtualenv"], check=True)
+        subprocess.run(
+            [sys.executable, "-m", "virtualenv", "--quiet", str(python.parent.parent)],
+            check=True,
+            env=os.environ | {"PYTHONPATH": str(target)},
+        )
+        subprocess.run([python, *pip[1:], group("nox")[0]], check=True)
+    return python
+
+
+def group(name: str) -> list[str]:
+    """The pinned requirements of a dependency group in pyproject.toml."""
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    return [str(requirement) for requirement in groups[name]]
+
+
+if __name__ == "__main__":
+    sys.exit(subprocess.call([bootstrap(), "-m", "nox", "-f", __file__, *sys.argv[1:]]))
+
+import nox  # noqa: E402
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "tests"]
+
+#: Fewer tests than these mean that some were lost, not that all is well.
+FEWEST_TESTS = 60
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Render a service into a folder, start it and show an answered request: -- FOLDER."""
+    folder = Path(session.posargs[0] if session.posargs else "my-service").expanduser()
+    folder = (Path(session.invoked_from) / folder).resolve()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        session.error(f"{folder} is there already: name another folder, nox -s demo -- FOLDER")
+    session.install(*group("copier"))
+    session.log("1/4 render the default service into %s", folder)
+    session.run("copier", "copy", "--quiet", "--defaults", "--vcs-ref=HEAD", str(ROOT), str(folder))
+    session.log("2/4 install it into %s", folder / ".venv")
+    session.run(sys.executable, "-m", "virtualenv", "--quiet", str(folder / ".venv"), external=True)
+    with session.chdir(folder):
+        scripts = folder / ".venv" / SCRIPTS
+        session.run(str(scripts / "pip"), "install", "--quiet", "-e", ".[dev]", external=True)
+        session.log("3/4 migrate its SQLite database")
+        session.run(str(scripts / "flask"), "--app", "wsgi", "db", "upgrade", external=True)
+        session.log("4/4 start it, and send a request")
+        show_request(session, scripts)
+    session.log("It is yours. To go on:")
+    session.log("    cd %s", folder)
+    session.log(
+        "    .venv/%s/flask --app wsgi run    # then open http://127.0.0.1:5000/docs", SCRIPTS
+    )
+    session.log("    .venv/%s/pytest                  # its own tests", SCRIPTS)
+
+
+def show_request(session: nox.Session, scripts: Path) -> None:
+    """Start the service in the current folder, create a user, and stop the service."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{free.getsockname()[1]}"
+    command = [str(scripts / "gunicorn"), "--bind", address.removeprefix("http://"), "wsgi:app"]
+    session.log("$ %s", " ".join(["gunicorn", *command[1:]]))
+    server = subprocess.Popen(command, env=os.environ | {"LOG_LEVEL": "WARNING"})
+    try:
+        wait_for(session, server, address)
+        body = {"email": "ann@example.com", "name": "Ann"}
+        session.log("POST %s/api/v1/users %s", address, json.dumps(body))
+        request = urllib.request.Request(
+            f"{address}/api/v1/users",
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request) as response:
+            session.log("%s %s %s", response.status, response.reason, response.headers["Location"])
+            session.log("%s", response.read().decode())
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def wait_for(session: nox.Session, server: "subprocess.Popen[bytes]", address: str) -> None:
+    """Until the service answers; an error where it ends or takes over 30 seconds."""
+    for _ in range(300):
+        try:
+            urllib.request.urlopen(f"{address}/health")
+        except OSError:
+            if server.poll() is not None:
+                session.error("The service did not start; its own words stand above.")
+            time.sleep(0.1)
+        else:
+            return
+    session.error("The service did not answer within 30 seconds.")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check this repository's own code; that of the renders is checked by their tests."""
+    session.install(*group("copier"), *group("nox"), *group("test"))
+    session.run("ruff", "check", "noxfile.py", "tests")
+    session.run("ruff", "format", "--check", "noxfile.py", "tests")
+    session.run("mypy", "noxfile.py", "tests")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Every combination of what is written, the questions, the demo and the README."""
+    install_everything(session)
+    report = Path(session.create_tmp()) / "report.xml"
+    pytest(session, f"--junitxml={report}", *(session.posargs or ["-m", "not integration"]))
+    if not session.posargs:
+        check_counts(session, report)
+
+
+@nox.session
+def integration(session: nox.Session) -> None:
+    """Services on real PostgreSQL and Redis, and what takes minutes."""
+    install_everything(session)
+    pytest(session, *(session.posargs or ["-m", "integration"]))
+
+
+def install_everything(session: nox.Session) -> None:
+    """The test tools, and what a service with every component needs."""
+    session.install(*group("copier"), *group("test"))
+    service = Path(session.create_tmp()) / "service"
+    shutil.rmtree(service, ignore_errors=True)
+    copy = ["copier", "copy", "--quiet", "--defaults", "--vcs-ref=HEAD", "--data=preset=everything"]
+    session.run(*copy, str(ROOT), str(service))
+    project = tomllib.loads((service / "pyproject.toml").read_text())["project"]
+    session.install(*project["dependencies"], *project["optional-dependencies"]["dev"])
+
+
+def pytest(session: nox.Session, *args: str) -> None:
+    session.run("pytest", "--numprocesses=auto", "--dist=worksteal", *args)
+
+
+def check_counts(session: nox.Session, report: Path) -> None:
+    """Red where fewer combinations or tests ran than there are."""
+    cases = ET.parse(report).getroot().findall(".//testcase")
+    skipped = [case.get("name") for case in cases if case.find("skipped") is not None]
+    ran = {str(case.get("name")) for case in cases if "test_combination[" in str(case.get("name"))}
+    sys.path.insert(0, str(ROOT))
+    from tests.combinations import expected_count
+
+    session.log("%d tests, %d of %d combinations", len(cases), len(ran), expected_count())
+    if len(ran) != expected_count() or len(cases) < FEWEST_TESTS or skipped:
+        session.error(f"Some tests did not run. Skipped: {skipped}")

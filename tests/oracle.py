@@ -1,0 +1,210 @@
+"""What a combination must render, written apart from the template. Disagreement is a bug in one of
+the two.
+"""
+
+from tests.combinations import Combination
+
+FILES = {
+    ".copier-answers.yml",
+    ".dockerignore",
+    ".env.example",
+    ".github/workflows/ci.yml",
+    ".gitignore",
+    "Dockerfile",
+    "Procfile",
+    "README.md",
+    "app/__init__.py",
+    "app/api.py",
+    "app/config.py",
+    "app/converters.py",
+    "app/errors.py",
+    "app/index.py",
+    "app/logs.py",
+    "app/metrics.py",
+    "app/openapi.py",
+    "app/security.py",
+    "compose.yaml",
+    "gunicorn.conf.py",
+    "pyproject.toml",
+    "tests/conftest.py",
+    "tests/test_api.py",
+    "tests/test_service.py",
+    "wsgi.py",
+}
+DATABASE_FILES = {
+    "app/database.py",
+    "app/migrations.py",
+    "migrations/alembic.ini",
+    "migrations/env.py",
+    "migrations/script.py.mako",
+    "tests/test_database.py",
+}
+COMPONENT_FILES = {
+    "crud": {
+        "app/crud/__init__.py",
+        "app/crud/commands.py",
+        "app/crud/models.py",
+        "app/crud/routes.py",
+        "app/crud/schemas.py",
+        "app/crud/service.py",
+        "migrations/versions/crud/0001_users.py",
+        "tests/crud/test_users.py",
+    },
+    "jwt": {
+        "app/jwt/__init__.py",
+        "app/jwt/commands.py",
+        "app/jwt/denylist.py",
+        "app/jwt/guard.py",
+        "app/jwt/limits.py",
+        "app/jwt/models.py",
+        "app/jwt/passwords.py",
+        "app/jwt/routes.py",
+        "app/jwt/schemas.py",
+        "app/jwt/service.py",
+        "app/jwt/tokens.py",
+        "migrations/versions/jwt/0001_accounts.py",
+        "tests/jwt/test_auth.py",
+    },
+    "uploads": {
+        "app/uploads/__init__.py",
+        "app/uploads/content.py",
+        "app/uploads/routes.py",
+        "app/uploads/schemas.py",
+        "app/uploads/service.py",
+        "app/uploads/storage.py",
+        "tests/uploads/test_uploads.py",
+    },
+    "pagination": {
+        "app/pagination/__init__.py",
+        "app/pagination/cursor.py",
+        "app/pagination/models.py",
+        "app/pagination/routes.py",
+        "app/pagination/schemas.py",
+        "app/pagination/service.py",
+        "migrations/versions/pagination/0001_posts.py",
+        "tests/pagination/test_posts.py",
+    },
+    "probes": {
+        "app/probes/__init__.py",
+        "app/probes/readiness.py",
+        "app/probes/routes.py",
+        "tests/probes/test_probes.py",
+    },
+}
+
+ROUTES = {
+    "GET /",
+    "GET /docs",
+    "GET /docs/",
+    "GET /docs/<path:path>",
+    "GET /metrics",
+    "GET /openapi.json",
+}
+COMPONENT_ROUTES = {
+    "crud": {
+        "DELETE /api/v1/users/<id:user_id>",
+        "GET /api/v1/users",
+        "GET /api/v1/users/<id:user_id>",
+        "PATCH /api/v1/users/<id:user_id>",
+        "POST /api/v1/users",
+        "PUT /api/v1/users/<id:user_id>",
+    },
+    "jwt": {
+        "GET /api/v1/auth/me",
+        "POST /api/v1/auth/login",
+        "POST /api/v1/auth/logout",
+        "POST /api/v1/auth/refresh",
+        "POST /api/v1/auth/register",
+    },
+    "uploads": {
+        "GET /api/v1/uploads/<uuid:upload_id>",
+        "GET /api/v1/uploads/<uuid:upload_id>/content",
+        "POST /api/v1/uploads",
+    },
+    "pagination": {
+        "GET /api/v1/posts",
+        "GET /api/v1/posts/<id:post_id>",
+        "POST /api/v1/posts",
+    },
+    "probes": {"GET /health", "GET /ready"},
+}
+
+REQUIREMENTS = {
+    "flask",
+    "flask-cors",
+    "flask-swagger-ui",
+    "gunicorn",
+    "prometheus-client",
+    "pydantic",
+    "pydantic-settings",
+    "structlog",
+}
+DATABASE_REQUIREMENTS = {"alembic", "flask-migrate", "flask-sqlalchemy", "psycopg", "sqlalchemy"}
+COMPONENT_REQUIREMENTS = {
+    "jwt": {"argon2-cffi", "flask-jwt-extended", "flask-limiter", "redis"},
+    "uploads": {"filetype"},
+}
+
+VARIABLES = {
+    "CORS_ORIGINS",
+    "LOG_FORMAT",
+    "LOG_LEVEL",
+    "MAX_CONTENT_LENGTH",
+    "PROXY_HOPS",
+    "SECRET_KEY",
+    "SERVICE_NAME",
+}
+DATABASE_VARIABLES = {"DATABASE_URL"}
+COMPONENT_VARIABLES = {
+    "jwt": {
+        "JWT_ACCESS_TOKEN_EXPIRES",
+        "JWT_REFRESH_TOKEN_EXPIRES",
+        "JWT_SECRET_KEY",
+        "LOGIN_RATE_LIMIT",
+        "PASSWORD_MEMORY_COST",
+        "REDIS_URL",
+        "REGISTER_RATE_LIMIT",
+    },
+    "uploads": {"UPLOAD_DIR"},
+    "probes": {"PROBE_TIMEOUT"},
+}
+
+
+def has_tables(combination: Combination) -> bool:
+    return bool({"crud", "jwt", "pagination"} & set(combination.components))
+
+
+def files(combination: Combination) -> set[str]:
+    """The paths of all files, relative to the service."""
+    commands = {"app/commands.py"} if {"crud", "jwt"} & set(combination.components) else set()
+    return gather(combination, FILES | commands, DATABASE_FILES, COMPONENT_FILES)
+
+
+def routes(combination: Combination) -> set[str]:
+    """``METHOD rule`` of all routes, without those that answer HEAD and OPTIONS."""
+    return gather(combination, ROUTES, set(), COMPONENT_ROUTES)
+
+
+def requirements(combination: Combination) -> set[str]:
+    """The distributions that the service needs to run."""
+    return gather(combination, REQUIREMENTS, DATABASE_REQUIREMENTS, COMPONENT_REQUIREMENTS)
+
+
+def variables(combination: Combination) -> set[str]:
+    """The environment variables that the service reads, apart from ``APP_ENV``."""
+    return gather(combination, VARIABLES, DATABASE_VARIABLES, COMPONENT_VARIABLES)
+
+
+def processes(combination: Combination) -> set[str]:
+    """The process types of the Procfile."""
+    return {"web"} | ({"release"} if has_tables(combination) else set())
+
+
+def gather(
+    combination: Combination,
+    always: set[str],
+    with_tables: set[str],
+    components: dict[str, set[str]],
+) -> set[str]:
+    chosen = (components.get(component, set()) for component in combination.components)
+    return always.union(with_tables if has_tables(combination) else set(), *chosen)

@@ -1,0 +1,231 @@
+"""The service with all components, as its Procfile runs it: black boxes over HTTP."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from openapi_spec_validator import validate
+
+from tests.combinations import components, render
+
+SCRIPTS = Path(sys.executable).parent
+ANN = {"email": "ann@example.com", "password": "correct horse"}
+CHECKS = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_schema_conformance",
+    "negative_data_rejection",
+    "unsupported_method",
+)
+
+
+@dataclass
+class Server:
+    """A running service."""
+
+    process: "subprocess.Popen[bytes]"
+    address: str
+    log: Path
+    token: str = ""
+    client: httpx.Client = field(default_factory=httpx.Client)
+
+    def login(self) -> None:
+        self.client = httpx.Client(base_url=self.address, timeout=30)
+        self.client.post("/api/v1/auth/register", json=ANN)
+        pair = self.client.post("/api/v1/auth/login", json=ANN).json()
+        self.token = pair["access_token"]
+        self.client.headers["Authorization"] = f"Bearer {self.token}"
+
+
+@contextmanager
+def serve(service: Path, **environment: str) -> Iterator[Server]:
+    """Run the Procfile's web process, embedded defaults and two workers, until the block ends."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    procfile = (service / "Procfile").read_text()
+    command = procfile.partition("web: ")[2].splitlines()[0].split()
+    variables = os.environ | {"PORT": str(port), "WEB_CONCURRENCY": "2"} | environment
+    log = service / "log.txt"
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [str(SCRIPTS / command[0]), "--bind", f"127.0.0.1:{port}", *command[1:]],
+            cwd=service,
+            env=variables,
+            stdout=output,
+            stderr=output,
+        )
+    server = Server(process, f"http://127.0.0.1:{port}", log)
+    try:
+        wait_until_answered(server)
+        yield server
+    finally:
+        process.terminate()
+        process.wait(40)
+
+
+def wait_until_answered(server: Server) -> None:
+    for _ in range(300):
+        try:
+            httpx.get(server.address)
+        except httpx.TransportError:
+            assert server.process.poll() is None, server.log.read_text()
+            time.sleep(0.1)
+        else:
+            return
+    raise AssertionError(server.log.read_text())
+
+
+@pytest.fixture(scope="module")
+def service(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return render(template, tmp_path_factory.mktemp("live") / "service", components=components())
+
+
+@pytest.fixture(scope="module")
+def server(service: Path) -> Iterator[Server]:
+    with serve(service, REGISTER_RATE_LIMIT="100000 per minute") as server:
+        server.login()
+        yield server
+
+
+@pytest.fixture(scope="module")
+def client(server: Server) -> httpx.Client:
+    return server.client
+
+
+def test_every_process_sees_the_same_numbers(client: httpx.Client) -> None:
+    for _ in range(40):
+        httpx.get(f"{client.base_url}")  # a connection each, so that both workers answer
+    counts = {count_hellos(client) for _ in range(20)}
+    assert len(counts) == 1
+    assert counts.pop() >= 40
+
+
+def count_hellos(client: httpx.Client) -> float:
+    series = 'http_requests_total{method="GET",route="/",status="200"} '
+    text = httpx.get(f"{client.base_url}metrics").text
+    return float(text.partition(series)[2].splitlines()[0])
+
+
+def test_the_document_is_valid_openapi(client: httpx.Client) -> None:
+    validate(client.get("/openapi.json").json())
+
+
+def test_every_error_is_documented_as_a_problem(client: httpx.Client) -> None:
+    document = client.get("/openapi.json").json()
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            for status, response in operation["responses"].items():
+                if status == "default" or int(status) >= 400:
+                    assert list(response["content"]) == ["application/problem+json"], path
+
+
+def test_of_50_concurrent_creates_one_wins(client: httpx.Client) -> None:
+    user = {"email": "race@example.com", "name": "Race"}
+
+    def create(_: int) -> int:
+        return httpx.post(
+            f"{client.base_url}api/v1/users", json=user, headers=client.headers, timeout=60
+        ).status_code
+
+    with ThreadPoolExecutor(50) as pool:
+        assert Counter(pool.map(create, range(50))) == {201: 1, 409: 49}
+
+
+def test_a_body_over_the_bound_gets_its_answer(client: httpx.Client) -> None:
+    large = b"x" * (17 * 1024 * 1024)
+    for _ in range(3):
+        response = client.post("/api/v1/uploads", files={"file": ("a.png", large)})
+        assert response.status_code == 413
+        assert response.headers["Content-Type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("with_token", [True, False])
+def test_schemathesis_finds_nothing(server: Server, with_token: bool) -> None:
+    header = ["--header", f"Authorization: Bearer {server.token}"] if with_token else []
+    arguments = [
+        str(SCRIPTS / "schemathesis"),
+        "run",
+        f"{server.address}/openapi.json",
+        f"--checks={','.join(CHECKS)}",
+        "--max-examples=100",
+        "--exclude-operation-id=auth_logout",  # it would revoke the token
+        *header,
+    ]
+    result = subprocess.run(arguments, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout[-8000:]
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_prod_logs_json_and_finishes_what_it_began(service: Path) -> None:
+    environment = {
+        "APP_ENV": "prod",
+        "SECRET_KEY": "s" * 32,
+        "JWT_SECRET_KEY": "j" * 32,
+        "DATABASE_URL": f"sqlite:///{service / 'prod.db'}",
+    }
+    (service / "log.txt").unlink(missing_ok=True)
+    with serve(service, **environment) as server:
+        slow = start_upload(server)
+        os.kill(server.process.pid, signal.SIGTERM)
+        time.sleep(0.5)
+        slow.sendall(b'"x"}')
+        answer = slow.recv(65536).decode()
+        assert server.process.wait(30) == 0
+    assert answer.startswith("HTTP/1.1 422")
+    lines = server.log.read_text().splitlines()
+    events = [json.loads(line) for line in lines]
+    assert any(event.get("request_id") == "slow-one" for event in events)
+
+
+def start_upload(server: Server) -> socket.socket:
+    """A registration whose body has not arrived in full."""
+    host, _, port = server.address.removeprefix("http://").partition(":")
+    connection = socket.create_connection((host, int(port)))
+    connection.sendall(
+        b"POST /api/v1/auth/register HTTP/1.1\r\nHost: localhost\r\nX-Request-ID: slow-one\r\n"
+        b"Content-Type: application/json\r\nContent-Length: 14\r\n\r\n"
+        b'{"email": '
+    )
+    time.sleep(0.5)
+    return connection
+
+
+def test_prod_says_what_is_missing(service: Path) -> None:
+    environment = {k: v for k, v in os.environ.items() if k not in {"SECRET_KEY", "DATABASE_URL"}}
+    for command in (["gunicorn", "wsgi:app"], ["flask", "--app", "wsgi", "routes"]):
+        result = subprocess.run(
+            [str(SCRIPTS / command[0]), *command[1:]],
+            cwd=service,
+            env=environment | {"APP_ENV": "prod", "PORT": "0"},
+            capture_output=True,
+            text=True,
+        )
+        assert result.returncode != 0
+        for name in ("SECRET_KEY", "JWT_SECRET_KEY", "DATABASE_URL"):
+            assert f"{name}: Field required" in result.stderr
+
+
+def test_bad_commands_end_in_one_line(service: Path) -> None:
+    commands: list[Any] = [["create-user", "x", "y"], ["create-account", "x", "--password", "y"]]
+    for arguments in commands:
+        command = [str(SCRIPTS / "flask"), "--app", "wsgi", *arguments]
+        result = subprocess.run(command, cwd=service, capture_output=True, text=True)
+        assert result.returncode == 1
+        assert result.stderr.startswith("Error: ")
+        assert result.stderr.count("\n") == 1
+        assert subprocess.run([*command[:4], "--help"], cwd=service).returncode == 0

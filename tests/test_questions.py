@@ -1,0 +1,154 @@
+"""The questions: what they offer, what they derive, and what they say to a bad answer."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.combinations import components, questions, render
+
+CONTRACT = [
+    *("crud", "jwt", "uploads", "sklearn", "torch", "celery", "socketio", "pagination", "probes"),
+    *("s3", "bedrock", "openai", "deepface"),
+]
+PRESETS = ["minimal", "crud", "ml", "ai", "everything", "custom"]
+
+
+def choices(question: str) -> list[str]:
+    """The values that a question lists, offered or not."""
+    listed = questions()[question]["choices"]
+    values = listed.values() if isinstance(listed, dict) else listed
+    return [value["value"] if isinstance(value, dict) else value for value in values]
+
+
+def asked() -> dict[str, Any]:
+    """The questions that people see."""
+    return {
+        name: question
+        for name, question in questions().items()
+        if not name.startswith("_") and question.get("when") is not False
+    }
+
+
+def test_every_component_and_preset_is_listed() -> None:
+    assert choices("components") == CONTRACT
+    assert choices("preset") == PRESETS
+    assert set(components()) <= set(CONTRACT)
+
+
+def test_every_component_that_is_written_has_its_folder() -> None:
+    root = Path(__file__).parent.parent / "template"
+    for parent in ("app", "tests"):
+        folders = {path.name for path in (root / parent).iterdir() if path.is_dir()}
+        assert folders - {"__pycache__"} == set(components())
+
+
+@pytest.mark.parametrize("name", asked())
+def test_every_question_helps_and_has_a_default(name: str) -> None:
+    question = asked()[name]
+    assert question["help"].endswith(("?", ")"))
+    assert "default" in question
+    assert "validator" in question or "choices" in question
+
+
+@pytest.mark.parametrize(
+    ("preset", "expected"),
+    [
+        ("minimal", []),
+        ("crud", ["crud", "pagination", "probes"]),
+        ("everything", components()),
+        ("custom", []),
+    ],
+)
+def test_a_preset_is_a_default_that_is_recorded(
+    template: Path, tmp_path: Path, preset: str, expected: list[str]
+) -> None:
+    service = render(template, tmp_path / "service", preset=preset)
+    answers = yaml.safe_load((service / ".copier-answers.yml").read_text())
+    assert answers["components"] == expected
+    assert answers["preset"] == preset
+    assert not {"written", "database", "project_slug"} & set(answers)
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [
+        ("My Service", "my-service"),
+        ("  Ünïcode & Söhne  ", "n-code-s-hne"),
+        ("3D Printing", "service-3d-printing"),
+        ("日本語", "service"),
+        ("x" * 60, "x" * 50),
+        ("a/b\\c: d", "a-b-c-d"),
+    ],
+)
+def test_a_slug_is_a_dns_label(template: Path, tmp_path: Path, name: str, slug: str) -> None:
+    service = render(template, tmp_path / "service", project_name=name, components=[])
+    project = tomllib.loads((service / "pyproject.toml").read_text())["project"]
+    assert project["name"] == slug
+
+
+@pytest.mark.parametrize(
+    "name",
+    ['The "Best" One', "O'Brien's", "both ' and \"", "back\\slash", "{{ 7 * 7 }}", "# {% if %}"],
+)
+def test_any_name_is_rendered_as_it_is(template: Path, tmp_path: Path, name: str) -> None:
+    answers = {"project_name": name, "description": name, "components": []}
+    service = render(template, tmp_path / "service", **answers)
+    project = tomllib.loads((service / "pyproject.toml").read_text())["project"]
+    assert project["description"] == name
+    code = "from app.config import SERVICE_NAME; print(SERVICE_NAME)"
+    command = [sys.executable, "-c", code]
+    assert subprocess.check_output(command, cwd=service, text=True) == f"{name}\n"
+    for check in (["check"], ["format", "--check"]):
+        subprocess.run([sys.executable, "-m", "ruff", *check, "."], cwd=service, check=True)
+    for file in ("compose.yaml", ".github/workflows/ci.yml"):
+        assert yaml.safe_load((service / file).read_text())
+
+
+@pytest.mark.parametrize(
+    ("answers", "sentence"),
+    [
+        ({"project_name": ""}, "Give the service a name."),
+        ({"project_name": "   "}, "Give the service a name."),
+        ({"project_name": "x" * 61}, "Shorten the name to at most 60 characters."),
+        ({"project_name": "two\nlines"}, "Write the name on one line"),
+        ({"description": "x" * 201}, "Shorten the description to at most 200 characters."),
+        ({"description": "two\nlines"}, "Write the description on one line"),
+        ({"components": ["torch"]}, "Not part of this version yet; leave it out."),
+        ({"components": ["crud", "blockchain"]}, "is not in ['crud', 'jwt'"),
+        ({"preset": "ml"}, "choose custom."),
+        ({"preset": "ai"}, "choose custom."),
+        ({"python_version": "2.7"}, "is not in ['3.11'"),
+    ],
+)
+def test_a_bad_answer_is_answered_with_what_to_do(
+    template: Path, tmp_path: Path, answers: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(ValueError, match=r".") as caught:
+        render(template, tmp_path / "service", **answers)
+    assert sentence in str(caught.value)
+    assert not (tmp_path / "service").exists()
+
+
+def test_copier_asks_for_no_trust(template: Path, tmp_path: Path) -> None:
+    """No tasks, no migrations, no extensions: the plain command renders, and says what is next."""
+    command = [sys.executable, "-m", "copier", "copy", "--defaults", str(template), "service"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "Three commands start it" in result.stderr
+    assert "pip install -e" in result.stderr
+    assert "flask --app wsgi run" in result.stderr
+
+
+def test_everything_is_valid_in_its_own_language() -> None:
+    """Before it is rendered: block markers are comments."""
+    root = Path(__file__).parent.parent / "template"
+    for path in root.rglob("*.py"):
+        compile(path.read_text(), str(path), "exec")
+    for path in [*root.rglob("*.y*ml"), *root.glob(".*/**/*.yml")]:
+        if path.name != ".copier-answers.yml":
+            yaml.safe_load(path.read_text())
+    tomllib.loads((root / "pyproject.toml").read_text())
