@@ -35,7 +35,7 @@ def mypy_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("mypy")
 
 
-@pytest.mark.parametrize("combination", all_combinations(), ids=str)
+@pytest.mark.parametrize("combination", list(all_combinations()), ids=str)
 def test_combination(
     template: Path, mypy_cache: Path, tmp_path: Path, combination: Combination
 ) -> None:

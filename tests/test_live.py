@@ -107,17 +107,17 @@ def client(server: Server) -> httpx.Client:
     return server.client
 
 
-def test_every_process_sees_the_same_numbers(client: httpx.Client) -> None:
+def test_every_process_sees_the_same_numbers(server: Server) -> None:
     for _ in range(40):
-        httpx.get(f"{client.base_url}")  # a connection each, so that both workers answer
-    counts = {count_hellos(client) for _ in range(20)}
+        httpx.get(server.address)  # a connection each, so that both workers answer
+    counts = {count_hellos(server) for _ in range(20)}
     assert len(counts) == 1
     assert counts.pop() >= 40
 
 
-def count_hellos(client: httpx.Client) -> float:
+def count_hellos(server: Server) -> float:
     series = 'http_requests_total{method="GET",route="/",status="200"} '
-    text = httpx.get(f"{client.base_url}metrics").text
+    text = httpx.get(f"{server.address}/metrics").text
     return float(text.partition(series)[2].splitlines()[0])
 
 
@@ -134,13 +134,12 @@ def test_every_error_is_documented_as_a_problem(client: httpx.Client) -> None:
                     assert list(response["content"]) == ["application/problem+json"], path
 
 
-def test_of_50_concurrent_creates_one_wins(client: httpx.Client) -> None:
+def test_of_50_concurrent_creates_one_wins(server: Server) -> None:
     user = {"email": "race@example.com", "name": "Race"}
+    url = f"{server.address}/api/v1/users"
 
     def create(_: int) -> int:
-        return httpx.post(
-            f"{client.base_url}api/v1/users", json=user, headers=client.headers, timeout=60
-        ).status_code
+        return httpx.post(url, json=user, headers=server.client.headers, timeout=60).status_code
 
     with ThreadPoolExecutor(50) as pool:
         assert Counter(pool.map(create, range(50))) == {201: 1, 409: 49}
@@ -179,8 +178,7 @@ def test_prod_logs_json_and_finishes_what_it_began(service: Path) -> None:
         "DATABASE_URL": f"sqlite:///{service / 'prod.db'}",
     }
     (service / "log.txt").unlink(missing_ok=True)
-    with serve(service, **environment) as server:
-        slow = start_upload(server)
+    with serve(service, **environment) as server, start_request(server) as slow:
         os.kill(server.process.pid, signal.SIGTERM)
         time.sleep(0.5)
         slow.sendall(b'"x"}')
@@ -192,7 +190,7 @@ def test_prod_logs_json_and_finishes_what_it_began(service: Path) -> None:
     assert any(event.get("request_id") == "slow-one" for event in events)
 
 
-def start_upload(server: Server) -> socket.socket:
+def start_request(server: Server) -> socket.socket:
     """A registration whose body has not arrived in full."""
     host, _, port = server.address.removeprefix("http://").partition(":")
     connection = socket.create_connection((host, int(port)))
