@@ -27,6 +27,7 @@ graceful_timeout = 30
 keepalive = 5
 limit_request_line = 8190  # bytes
 control_socket_disable = True
+loglevel = settings["LOG_LEVEL"]
 logconfig_dict = logging_config(settings["LOG_FORMAT"], settings["LOG_LEVEL"])
 logconfig_dict["loggers"] = {"gunicorn.error": {"propagate": True}}
 if Path("/dev/shm").is_dir():  # noqa: S108

@@ -2,6 +2,7 @@
 
 import logging.config
 import re
+import sys
 from time import perf_counter
 from typing import Any
 from uuid import uuid4
@@ -41,7 +42,9 @@ def init_app(app: Flask) -> None:
 
 def logging_config(style: str, level: str) -> dict[str, Any]:
     """The standard library's logging, of libraries and servers too, in the format ``style``."""
-    renderers: list[structlog.typing.Processor] = [structlog.dev.ConsoleRenderer()]
+    renderers: list[structlog.typing.Processor] = [
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    ]
     if style == "json":
         renderers = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta

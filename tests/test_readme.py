@@ -1,0 +1,96 @@
+"""Every command in the README is run by a test, or is a nox session that CI runs."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.combinations import ROOT
+
+README = (ROOT / "README.md").read_text()
+COMMANDS = [
+    line.partition("    #")[0].strip()
+    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+    if line.strip() and not line.startswith("#")
+]
+SCRIPTS = Path(sys.executable).parent
+
+
+def commands(start: str) -> list[str]:
+    return [command for command in COMMANDS if command.startswith(start)]
+
+
+def test_every_command_is_of_a_kind_that_is_run() -> None:
+    kinds = ("git clone ", "python3 noxfile.py", "nox -s ", "copier copy ", "copier update ")
+    others = [c for c in COMMANDS if not c.startswith((*kinds, "pipx ", "git commit ", "cd "))]
+    assert others == []
+
+
+def test_the_sessions_exist_and_ci_runs_the_tests() -> None:
+    listing = subprocess.run(
+        [sys.executable, "-m", "nox", "--list", "--json", "-f", str(ROOT / "noxfile.py")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    known = set(re.findall(r'"name": "(\w+)"', listing.stdout))
+    named = {name for command in COMMANDS for name in re.findall(r"-s (\w+)", command)}
+    assert named <= known
+    assert "python3 noxfile.py" in COMMANDS
+    assert "exec python3 noxfile.py\n" in (ROOT / ".ci" / "run").read_text()
+
+
+@pytest.mark.parametrize("command", commands("copier copy "))
+def test_copy_commands_render(command: str, tmp_path: Path) -> None:
+    run_copier(command, folder(tmp_path))
+    assert (tmp_path / "my-service" / "wsgi.py").exists()
+
+
+def test_update_commands_toggle_components(tmp_path: Path) -> None:
+    run_copier(commands("copier copy ")[0], folder(tmp_path))
+    service = tmp_path / "my-service"
+    git(service, "init", "--quiet")
+    commit(service)
+    updates = commands("copier update ")
+    assert updates
+    for command in updates:
+        run_copier(command, service)
+        commit(service)
+    answers = yaml.safe_load((service / ".copier-answers.yml").read_text())
+    assert answers["components"] == ["crud", "jwt", "pagination", "probes"]
+    assert (service / "app" / "jwt").is_dir()
+
+
+def git(service: Path, *arguments: str) -> None:
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
+    subprocess.run(["git", *identity, *arguments], cwd=service, check=True)
+
+
+def commit(service: Path) -> None:
+    git(service, "add", "--all")
+    git(service, "commit", "--quiet", "--allow-empty", "--message=work")
+
+
+def folder(parent: Path) -> Path:
+    """Where the README stands, so that its ``../my-service`` is beside it."""
+    (parent / "clone").mkdir()
+    return parent / "clone"
+
+
+def run_copier(command: str, folder: Path) -> None:
+    """Run a README's command word for word, but from this checkout, with no question asked."""
+    words = re.findall(r"'[^']*'|\S+", command)
+    arguments = [word.strip("'") for word in words[1:]]
+    arguments = [str(ROOT) if word == "." else word for word in arguments]
+    if "--defaults" not in arguments:
+        arguments.insert(1, "--defaults")
+    if arguments[0] == "copy":
+        arguments.insert(1, "--vcs-ref=HEAD")
+    result = subprocess.run(
+        [SCRIPTS / "copier", *arguments], cwd=folder, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
