@@ -31,13 +31,8 @@ def test_every_command_is_of_a_kind_that_is_run() -> None:
 
 
 def test_the_sessions_exist_and_ci_runs_the_tests() -> None:
-    listing = subprocess.run(
-        [sys.executable, "-m", "nox", "--list", "--json", "-f", str(ROOT / "noxfile.py")],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    known = set(re.findall(r'"name": "(\w+)"', listing.stdout))
+    source = (ROOT / "noxfile.py").read_text()
+    known = set(re.findall(r"^@nox.session\ndef (\w+)", source, re.MULTILINE))
     named = {name for command in COMMANDS for name in re.findall(r"-s (\w+)", command)}
     assert named <= known
     assert "python3 noxfile.py" in COMMANDS

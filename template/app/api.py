@@ -56,6 +56,8 @@ class Schema(BaseModel):
 class Query(BaseModel):
     """A query string: text that must read as the field's type; unknown names are ignored."""
 
+    model_config = ConfigDict(defer_build=True)
+
 
 @dataclass(frozen=True)
 class Endpoint:
