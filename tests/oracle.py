@@ -162,6 +162,7 @@ COMPONENT_VARIABLES = {
         "JWT_SECRET_KEY",
         "LOGIN_RATE_LIMIT",
         "PASSWORD_MEMORY_COST",
+        "PASSWORD_TIME_COST",
         "REDIS_URL",
         "REGISTER_RATE_LIMIT",
     },

@@ -72,6 +72,7 @@ class Settings(BaseSettings):
     login_rate_limit: str = "20 per minute"  # failed attempts, for each address and account
     register_rate_limit: str = "100 per minute"  # for each address
     password_memory_cost: int = Field(65536, ge=32)  # KiB that argon2 uses for one hash
+    password_time_cost: int = Field(3, ge=1)  # passes over that memory
     # {% endif %}
     # {% if "uploads" in components %}
     upload_dir: Path = ROOT / "instance" / "uploads"

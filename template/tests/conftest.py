@@ -40,6 +40,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
         # {% if "jwt" in components %}
         "REDIS_URL": None,
         "PASSWORD_MEMORY_COST": 32,
+        "PASSWORD_TIME_COST": 1,
         # {% endif %}
         # {% if "uploads" in components %}
         "UPLOAD_DIR": tmp_path_factory.mktemp("uploads"),

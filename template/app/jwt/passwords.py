@@ -8,13 +8,15 @@ from flask import Flask, current_app
 class Passwords:
     """One application's hasher, and a hash to check against where there is no account."""
 
-    def __init__(self, memory_cost: int) -> None:
-        self.hasher = PasswordHasher(memory_cost=memory_cost)
+    def __init__(self, memory_cost: int, time_cost: int) -> None:
+        self.hasher = PasswordHasher(time_cost, memory_cost)
         self.decoy = self.hasher.hash("nobody's password")
 
 
 def init_app(app: Flask) -> None:
-    app.extensions["passwords"] = Passwords(app.config["PASSWORD_MEMORY_COST"])
+    app.extensions["passwords"] = Passwords(
+        app.config["PASSWORD_MEMORY_COST"], app.config["PASSWORD_TIME_COST"]
+    )
 
 
 def get_passwords() -> Passwords:

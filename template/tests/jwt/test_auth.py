@@ -88,7 +88,7 @@ def test_unknown_account_and_wrong_password_take_the_same_time(
     app: Flask, anonymous: FlaskClient
 ) -> None:
     app.config["LOGIN_RATE_LIMIT"] = "1000 per hour"
-    app.extensions["passwords"] = Passwords(memory_cost=16384)
+    app.extensions["passwords"] = Passwords(memory_cost=16384, time_cost=3)
     anonymous.post("/api/v1/auth/register", json=ANN)
     times: dict[str, list[float]] = {"ann@example.com": [], "bob@example.com": []}
     for _ in range(15):
@@ -102,7 +102,7 @@ def test_unknown_account_and_wrong_password_take_the_same_time(
 
 def test_a_login_renews_an_outdated_hash(app: Flask, anonymous: FlaskClient) -> None:
     anonymous.post("/api/v1/auth/register", json=ANN)
-    app.extensions["passwords"] = Passwords(memory_cost=64)
+    app.extensions["passwords"] = Passwords(memory_cost=64, time_cost=1)
     assert is_hash_outdated(app)
     assert anonymous.post("/api/v1/auth/login", json=ANN).status_code == 200
     assert not is_hash_outdated(app)
@@ -273,6 +273,8 @@ def test_redis_is_used_where_it_is_configured(
     assert isinstance(app.extensions["denylist"], RedisDenylist)
     # {% if "probes" in components %}
     assert app.test_client().get("/ready").get_json()["checks"]["redis"] is False
+    with app.app_context():
+        db.engine.dispose()
     # {% endif %}
 
 
