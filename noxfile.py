@@ -4,6 +4,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -77,7 +78,7 @@ def demo(session: nox.Session) -> None:
         session.log("4/4 start it, and send a request")
         show_request(session, scripts)
     session.log("It is yours. To go on:")
-    session.log("    cd %s", folder)
+    session.log("    cd %s", shlex.quote(str(folder)))
     session.log(
         "    .venv/%s/flask --app wsgi run    # then open http://127.0.0.1:5000/docs", SCRIPTS
     )

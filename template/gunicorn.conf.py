@@ -5,19 +5,15 @@ gracefully: after SIGTERM it takes no new connection and finishes what it has be
 """
 
 import os
+import runpy
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
-# Before the metrics are imported, since they look for it once: the folder they share.
-metrics_dir = tempfile.mkdtemp(prefix="metrics-")
-os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics_dir
-
-from app.config import load_settings  # noqa: E402
-from app.logs import logging_config  # noqa: E402
-
-settings = load_settings(None)
+# Where all processes keep their numbers; set before anything imports the metrics.
+if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="metrics-")
 
 workers = int(os.environ.get("WEB_CONCURRENCY") or 2)
 worker_class = "gthread"
@@ -27,11 +23,16 @@ graceful_timeout = 30
 keepalive = 5
 limit_request_line = 8190  # bytes
 control_socket_disable = True
-loglevel = settings["LOG_LEVEL"]
-logconfig_dict = logging_config(settings["LOG_FORMAT"], settings["LOG_LEVEL"])
-logconfig_dict["loggers"] = {"gunicorn.error": {"propagate": True}}
 if Path("/dev/shm").is_dir():  # noqa: S108
     worker_tmp_dir = "/dev/shm"  # noqa: S108
+
+# The server logs as the service does. The file is run, not imported: the application must not be
+# loaded here, or its new code would not be at the next SIGHUP.
+loglevel = os.environ.get("LOG_LEVEL") or "INFO"
+style = os.environ.get("LOG_FORMAT") or ("json" if os.environ.get("APP_ENV") == "prod" else "")
+logs = runpy.run_path(str(Path(__file__).parent / "app" / "logs.py"))
+logconfig_dict = logs["logging_config"](style, loglevel)
+logconfig_dict["loggers"] = {"gunicorn.error": {"propagate": True}}
 
 
 def child_exit(server: Any, worker: Any) -> None:
@@ -42,4 +43,4 @@ def child_exit(server: Any, worker: Any) -> None:
 
 
 def on_exit(server: Any) -> None:
-    shutil.rmtree(metrics_dir, ignore_errors=True)
+    shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)

@@ -16,7 +16,6 @@ FILES = {
     "app/__init__.py",
     "app/api.py",
     "app/config.py",
-    "app/converters.py",
     "app/errors.py",
     "app/index.py",
     "app/logs.py",
@@ -141,7 +140,7 @@ REQUIREMENTS = {
 }
 DATABASE_REQUIREMENTS = {"alembic", "flask-migrate", "flask-sqlalchemy", "psycopg", "sqlalchemy"}
 COMPONENT_REQUIREMENTS = {
-    "jwt": {"argon2-cffi", "flask-jwt-extended", "flask-limiter", "redis"},
+    "jwt": {"argon2-cffi", "flask-jwt-extended", "flask-limiter", "limits", "redis"},
     "uploads": {"filetype"},
 }
 
@@ -160,6 +159,7 @@ COMPONENT_VARIABLES = {
         "JWT_ACCESS_TOKEN_EXPIRES",
         "JWT_REFRESH_TOKEN_EXPIRES",
         "JWT_SECRET_KEY",
+        "LOGIN_ADDRESS_RATE_LIMIT",
         "LOGIN_RATE_LIMIT",
         "PASSWORD_MEMORY_COST",
         "PASSWORD_TIME_COST",

@@ -42,7 +42,7 @@ def test_the_demo_shows_an_answered_request(clone: Path, tmp_path: Path) -> None
     for step in ("fetching nox", "1/4", "2/4", "3/4", "4/4", "201 CREATED /api/v1/users/1"):
         assert step in output
     assert '"email":"ann@example.com"' in output
-    assert f"cd {folder}" in output
+    assert f"cd '{folder}'" in output
     again = demo(clone, folder)
     assert again.returncode != 0
     assert "name another folder" in again.stdout + again.stderr

@@ -91,6 +91,7 @@ def test_a_services_own_tests_cover_it(service: Path) -> None:
     assert "Required test coverage of 95% reached" in output
 
 
+@pytest.mark.integration
 def test_deep_pages_cost_what_the_first_costs(service: Path) -> None:
     assert_walk(service, f"sqlite:///{service / 'walk.db'}")
 

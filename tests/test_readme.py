@@ -1,5 +1,6 @@
 """Every command in the README is run by a test, or is a nox session that CI runs."""
 
+import os
 import re
 import subprocess
 import sys
@@ -71,21 +72,17 @@ def commit(service: Path) -> None:
 
 
 def folder(parent: Path) -> Path:
-    """Where the README stands, so that its ``../my-service`` is beside it."""
-    (parent / "clone").mkdir()
+    """A clone, where a reader of the README stands."""
+    git(parent, "clone", "--quiet", str(ROOT), "clone")
     return parent / "clone"
 
 
 def run_copier(command: str, folder: Path) -> None:
-    """Run a README's command word for word, but from this checkout, with no question asked."""
-    words = re.findall(r"'[^']*'|\S+", command)
-    arguments = [word.strip("'") for word in words[1:]]
-    arguments = [str(ROOT) if word == "." else word for word in arguments]
-    if "--defaults" not in arguments:
-        arguments.insert(1, "--defaults")
-    if arguments[0] == "copy":
-        arguments.insert(1, "--vcs-ref=HEAD")
+    """Run a README's command word for word, but with every question answered by its default."""
+    if "--defaults" not in command:
+        command = command.replace("copier copy ", "copier copy --defaults ")
+    path = f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}"
     result = subprocess.run(
-        [SCRIPTS / "copier", *arguments], cwd=folder, capture_output=True, text=True
+        command, shell=True, cwd=folder, env=os.environ | {"PATH": path}, capture_output=True
     )
-    assert result.returncode == 0, result.stderr
+    assert result.returncode == 0, result.stderr.decode()

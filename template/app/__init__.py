@@ -14,7 +14,6 @@ from app import (
     # {% endfor %}
 )
 from app.config import load_settings
-from app.converters import IdConverter
 
 
 def create_app(config: str | Mapping[str, Any] | None = None) -> Flask:
@@ -29,7 +28,6 @@ def create_app(config: str | Mapping[str, Any] | None = None) -> Flask:
     """
     app = Flask(__name__, static_folder=None)
     app.config.from_mapping(load_settings(config))
-    app.url_map.converters["id"] = IdConverter
 
     logs.init_app(app)
     errors.init_app(app)

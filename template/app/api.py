@@ -6,20 +6,27 @@ of type ``FileStorage`` is a file in a multipart form; all others come from the 
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from typing import Annotated, Any, TypeVar, get_origin
 
-from flask import Response, request
+from flask import Response, current_app, request
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from werkzeug.datastructures import FileStorage
-from werkzeug.exceptions import BadRequest, UnsupportedMediaType
+from werkzeug.exceptions import (
+    BadRequest,
+    HTTPException,
+    RequestEntityTooLarge,
+    UnsupportedMediaType,
+)
 
 from app.errors import Invalid, field_error
 
 PREFIX = "/api/v1"
 MAX_ERRORS = 20
+MESSAGES = {"string_pattern_mismatch": "This does not have the form that is asked for here."}
 
 #: Text that PostgreSQL can store: anything but NUL.
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
@@ -119,11 +126,37 @@ def read_json(model: type[M]) -> M:
     if not request.is_json:
         raise UnsupportedMediaType("Send the body as application/json.")
     try:
-        return model.model_validate_json(request.get_data(cache=False))
+        return model.model_validate_json(read_body())
     except ValidationError as error:
         if error.errors(include_url=False)[0]["type"] == "json_invalid":
             raise BadRequest("The body is not valid JSON.") from None
         raise Invalid(field_errors(error, "body")) from None
+
+
+def read_body() -> bytes:
+    """The request's whole body, which may be read again.
+
+    A server cuts a chunked body off at the bound, and hands over what came of one that broke off.
+    """
+    with client_faults():
+        body = request.get_data()
+    bound = current_app.config["MAX_CONTENT_LENGTH"]
+    if request.content_length is None and len(body) >= bound:
+        raise RequestEntityTooLarge
+    if request.content_length is not None and len(body) < request.content_length:
+        raise BadRequest("The body ended before its Content-Length.")
+    return body
+
+
+@contextmanager
+def client_faults() -> Iterator[None]:
+    """Servers have errors of their own for a body that is no HTTP, such as a broken chunk."""
+    try:
+        yield
+    except HTTPException:
+        raise
+    except Exception as error:
+        raise BadRequest("The body could not be read.") from error
 
 
 def read_query(model: type[M]) -> M:
@@ -143,21 +176,22 @@ def read_files(names: tuple[str, ...]) -> dict[str, FileStorage]:
     """The files of a multipart form, one for each name."""
     if request.mimetype != "multipart/form-data":
         raise UnsupportedMediaType("Send the file as multipart/form-data.")
-    faults = []
-    for name in names:
-        files = [file for file in request.files.getlist(name) if file.filename]
-        if len(files) != 1:
-            faults.append(field_error(name, "Exactly one file with a name is required."))
-    if faults:
-        raise Invalid(faults)
-    return {name: request.files[name] for name in names}
+    with client_faults():
+        form = request.files
+    given = {name: [file for file in form.getlist(name) if file.filename] for name in names}
+    if missing := [name for name, files in given.items() if len(files) != 1]:
+        detail = "Exactly one file with a name is required."
+        raise Invalid([field_error(name, detail) for name in missing])
+    return {name: files[0] for name, files in given.items()}
 
 
 def field_errors(error: ValidationError, whole: str) -> list[dict[str, str]]:
     """Name each field, never its value; ``whole`` stands for the object itself."""
     faults = error.errors(include_url=False, include_context=False, include_input=False)
     return [
-        field_error(".".join(map(str, fault["loc"])) or whole, fault["msg"])
+        field_error(
+            ".".join(map(str, fault["loc"])) or whole, MESSAGES.get(fault["type"], fault["msg"])
+        )
         for fault in faults[:MAX_ERRORS]
     ]
 

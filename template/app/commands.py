@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from click import ClickException
 from pydantic import ValidationError
+from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException
 
 from app.api import field_errors
@@ -20,3 +21,7 @@ def one_line_errors() -> Iterator[None]:
         raise ClickException("; ".join(faults)) from None
     except HTTPException as error:
         raise ClickException(error.description or error.name) from None
+    except DBAPIError:
+        raise ClickException(
+            "The database does not answer, or lacks a table: flask --app wsgi db upgrade"
+        ) from None

@@ -5,6 +5,7 @@ A variable has the name of the field in upper case. ``APP_ENV`` picks the profil
 """
 
 import os
+import re
 from collections.abc import Mapping
 # {% if "jwt" in components %}
 from datetime import timedelta
@@ -13,8 +14,15 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from click import ClickException
+# {% if "jwt" in components %}
+from limits import parse_many
+# {% endif %}
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+# {% if database %}
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+# {% endif %}
 
 ROOT = Path(__file__).parent.parent
 SERVICE_NAME = {{ project_name_python }}
@@ -30,9 +38,11 @@ def split_list(value: str | list[str]) -> list[str]:
     return value if isinstance(value, list) else [item.strip() for item in value.split(",") if item]
 
 
-def refuse_wildcard(origins: list[str]) -> list[str]:
-    if "*" in origins:
-        raise ValueError("list the origins, such as https://app.example.com; * is not taken")
+def check_origins(origins: list[str]) -> list[str]:
+    """Whole origins alone: a pattern would let in more than it seems to."""
+    for origin in origins:
+        if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d+)?", origin):
+            raise ValueError("list whole origins, such as https://app.example.com; no * is taken")
     return origins
 
 
@@ -42,9 +52,43 @@ def refuse_dev_secret(secret: str) -> str:
     return secret
 
 
+# {% if database %}
+def check_database_url(url: str) -> str:
+    try:
+        make_url(url)
+    except (ArgumentError, ValueError):
+        raise ValueError("write it as postgresql://user:password@host:5432/name") from None
+    return url
+
+
+# {% endif %}
+# {% if "jwt" in components %}
+def read_seconds(value: object) -> object:
+    """A whole number is seconds; anything else is left to be read as a duration."""
+    is_whole = isinstance(value, str) and value.isdigit()
+    return timedelta(seconds=int(str(value))) if is_whole else value
+
+
+def check_rate(rate: str) -> str:
+    try:
+        parse_many(rate)
+    except ValueError:
+        raise ValueError("write it as 20 per minute") from None
+    return rate
+
+
+# {% endif %}
 CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(split_list)]
-Origins = Annotated[CommaSeparated, AfterValidator(refuse_wildcard)]
+Origins = Annotated[CommaSeparated, AfterValidator(check_origins)]
 Secret = Annotated[SecretStr, Field(min_length=32), BeforeValidator(refuse_dev_secret)]
+# {% if database %}
+DatabaseUrl = Annotated[str, AfterValidator(check_database_url)]
+# {% endif %}
+# {% if "jwt" in components %}
+RedisUrl = Annotated[str, Field(pattern=r"^(rediss?|unix)://")]
+Lifetime = Annotated[timedelta, BeforeValidator(read_seconds), Field(gt=timedelta(0))]
+Rate = Annotated[str, AfterValidator(check_rate)]
+# {% endif %}
 
 
 class Settings(BaseSettings):
@@ -62,15 +106,16 @@ class Settings(BaseSettings):
     cors_origins: Origins = []
     proxy_hops: int = Field(0, ge=0)  # reverse proxies in front, whose X-Forwarded-* count
     # {% if database %}
-    database_url: str = EMBEDDED_DATABASE
+    database_url: DatabaseUrl = EMBEDDED_DATABASE
     # {% endif %}
     # {% if "jwt" in components %}
-    redis_url: str | None = None
+    redis_url: RedisUrl | None = None
     jwt_secret_key: SecretStr = SecretStr(DEV_SECRET)
-    jwt_access_token_expires: timedelta = timedelta(minutes=15)
-    jwt_refresh_token_expires: timedelta = timedelta(days=30)
-    login_rate_limit: str = "20 per minute"  # failed attempts, for each address and account
-    register_rate_limit: str = "100 per minute"  # for each address
+    jwt_access_token_expires: Lifetime = timedelta(minutes=15)
+    jwt_refresh_token_expires: Lifetime = timedelta(days=30)
+    login_rate_limit: Rate = "20 per minute"  # failed attempts, for each address and account
+    login_address_rate_limit: Rate = "300 per minute"  # failed attempts, for each address
+    register_rate_limit: Rate = "100 per minute"  # for each address
     password_memory_cost: int = Field(65536, ge=32)  # KiB that argon2 uses for one hash
     password_time_cost: int = Field(3, ge=1)  # passes over that memory
     # {% endif %}
@@ -95,7 +140,7 @@ class TestSettings(Settings):
 
     testing: bool = True
     # {% if database %}
-    database_url: str = "sqlite://"
+    database_url: DatabaseUrl = "sqlite://"
     # {% endif %}
 
 
@@ -105,7 +150,7 @@ class ProdSettings(Settings):
     secret_key: Secret
     log_format: Literal["console", "json"] = "json"
     # {% if database %}
-    database_url: str
+    database_url: DatabaseUrl
     # {% endif %}
     # {% if "jwt" in components %}
     jwt_secret_key: Secret

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from click import Command, Context
@@ -12,6 +11,8 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.engine import Dialect, Engine
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
+from werkzeug.exceptions import Conflict
+from werkzeug.routing import BaseConverter
 
 # {% if "probes" in components %}
 from app import probes
@@ -50,14 +51,39 @@ class UtcDateTime(TypeDecorator[datetime]):
 #: For ``__table_args__``: SQLite would give a deleted row's id to the next one.
 NO_ID_TWICE = {"sqlite_autoincrement": True}
 
-db = SQLAlchemy(metadata=Base.metadata)
+# What was committed is still there to be answered with, even if somebody deletes it meanwhile.
+db = SQLAlchemy(metadata=Base.metadata, session_options={"expire_on_commit": False})
 
 
 def now() -> datetime:
     return datetime.now(UTC)
 
 
+class IdConverter(BaseConverter):
+    """``<id:name>``: a primary key. What no row can have is a 404, without asking the database."""
+
+    regex = "[1-9][0-9]{0,17}"
+    schema: ClassVar = {"type": "integer", "minimum": 1, "maximum": 10**18 - 1}
+
+    def to_python(self, value: str) -> int:
+        return int(value)
+
+
+def commit_or_conflict(detail: str) -> None:
+    """Commit the session.
+
+    Raises:
+        werkzeug.exceptions.Conflict: a constraint, such as that of a unique column, refuses it.
+    """
+    try:
+        db.session.commit()
+    except sa.exc.IntegrityError:
+        db.session.rollback()
+        raise Conflict(detail) from None
+
+
 def init_app(app: Flask) -> None:
+    app.url_map.converters["id"] = IdConverter
     url = sa.make_url(app.config["DATABASE_URL"])
     if url.drivername in ("postgres", "postgresql"):
         url = url.set(drivername="postgresql+psycopg")
@@ -67,6 +93,7 @@ def init_app(app: Flask) -> None:
     app.cli.add_command(MigrationCommands(app))
     for error in (
         sa.exc.OperationalError,
+        sa.exc.ProgrammingError,
         sa.exc.InterfaceError,
         sa.exc.TimeoutError,
     ):
@@ -95,9 +122,10 @@ class MigrationCommands(Command):
 
 
 def engine_options(backend: str) -> dict[str, Any]:
+    options: dict[str, Any] = {"hide_parameters": True}  # in logs: they may be secrets
     if backend == "sqlite":
-        return {"connect_args": {"timeout": 15}}  # seconds to wait for another writer
-    return {"pool_pre_ping": True, "connect_args": {"connect_timeout": 5}}
+        return options | {"connect_args": {"timeout": 15}}  # seconds to wait for another writer
+    return options | {"pool_pre_ping": True, "connect_args": {"connect_timeout": 5}}
 
 
 @sa.event.listens_for(Engine, "connect")
@@ -110,10 +138,21 @@ def set_sqlite_pragmas(connection: Any, record: object) -> None:
 
 def make_unavailable(app: Flask) -> Callable[[Exception], Response]:
     def handle(error: Exception) -> Response:
+        if is_not_migrated(error):
+            app.logger.error("a table is missing: run flask --app wsgi db upgrade", exc_info=error)
+            return unavailable("The database is not ready. Try again soon.", 30)
+        if isinstance(error, sa.exc.ProgrammingError):
+            raise error
         app.logger.error("the database does not answer", exc_info=error)
         return unavailable("The database does not answer. Try again soon.")
 
     return handle
+
+
+def is_not_migrated(error: Exception) -> bool:
+    """Whether a table is missing; PostgreSQL's code for that is 42P01."""
+    original = getattr(error, "orig", None)
+    return getattr(original, "sqlstate", "") == "42P01" or "no such table" in str(original)
 
 
 def create_embedded(app: Flask) -> None:
@@ -121,14 +160,11 @@ def create_embedded(app: Flask) -> None:
 
     Only a new database is touched: from then on ``flask db upgrade`` is yours to run.
     """
-    with app.app_context():
-        path = Path(db.engine.url.database or "")
-        if path.exists() and path.stat().st_size:
-            return
-        from app.migrations import bind, upgrade
+    with app.app_context(), db.engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # one process migrates, others wait
+        if not sa.inspect(connection).has_table("alembic_version"):
+            from app.migrations import bind, upgrade
 
-        bind(app, db)
-        with db.engine.connect() as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")  # one process migrates, others wait
+            bind(app, db)
             upgrade(connection)
-            connection.commit()
+        connection.commit()

@@ -35,6 +35,7 @@ def init_app(app: Flask) -> None:
         cache_logger_on_first_use=True,
     )
     if not app.testing:  # a test runner has handlers of its own
+        logging.captureWarnings(True)
         logging.config.dictConfig(logging_config(app.config["LOG_FORMAT"], app.config["LOG_LEVEL"]))
     app.before_request(start_request)
     app.after_request(finish_request)

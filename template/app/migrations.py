@@ -1,7 +1,7 @@
 """Alembic, bound to the application: ``flask db``, and the first migration of a fresh checkout.
 
 Every component brings a line of revisions of its own, so that one can be added to a service that
-has data. ``upgrade`` means all of them; the first migration of your own joins them.
+has data. ``upgrade`` means all of them; a migration of your own builds on all that there are.
 """
 
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from alembic import command
 from flask import Flask
 from flask_migrate import Migrate
-from flask_migrate.cli import db as commands
+from flask_migrate.cli import db as db_group
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Connection
 
@@ -27,8 +27,8 @@ migrate = Migrate(directory=str(ROOT / "migrations"))
 def bind(app: Flask, db: SQLAlchemy) -> Any:
     """Bind Alembic to the application; the commands of ``flask db``."""
     migrate.init_app(app, db)
-    commands.context_settings["default_map"] = DEFAULTS
-    return commands
+    db_group.context_settings["default_map"] = DEFAULTS
+    return db_group
 
 
 def upgrade(connection: Connection) -> None:

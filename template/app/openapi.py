@@ -15,14 +15,12 @@ from pydantic_core import to_json
 from werkzeug.routing import Rule
 
 from app.api import PREFIX, Endpoint
-from app.converters import LARGEST_ID
 from app.errors import PROBLEM_JSON
 
 VERSION = "1.0.0"
 REF = "#/components/schemas/{model}"
 PARAMETER = re.compile(r"<(?:(?P<kind>\w+)(?:\(.*?\))?:)?(?P<name>\w+)>")
 PATH_SCHEMAS: dict[str | None, dict[str, Any]] = {
-    "id": {"type": "integer", "minimum": 1, "maximum": LARGEST_ID},
     "int": {"type": "integer", "minimum": 0},
     "uuid": {"type": "string", "format": "uuid"},
 }
@@ -68,7 +66,7 @@ def allow_docs_page(response: Response) -> Response:
     """The page may load this host's files and run its own inline script, and nothing else."""
     policy = "default-src 'none'; connect-src 'self'; img-src 'self' data:; style-src 'self' "
     policy += "'unsafe-inline'; frame-ancestors 'none'; script-src 'self'"
-    if response.mimetype == "text/html":
+    if response.mimetype == "text/html" and not response.direct_passthrough:
         for script in re.findall(rb"<script>(.*?)</script>", response.get_data(), re.DOTALL):
             policy += f" 'sha256-{b64encode(sha256(script).digest()).decode()}'"
     response.headers["Content-Security-Policy"] = policy
@@ -97,6 +95,8 @@ def build(app: Flask) -> dict[str, Any]:
         models |= {(endpoint.returns, "serialization"): None} if endpoint.returns else {}
     references, definitions = models_json_schema(list(models), ref_template=REF)
     schemas = definitions.get("$defs", {}) | {"Problem": PROBLEM_SCHEMA}
+    for _, endpoint in found:
+        schemas |= query_schema(endpoint).get("$defs", {})
     paths: dict[str, dict[str, Any]] = {}
     for rule, endpoint in found:
         path = PARAMETER.sub(r"{\g<name>}", rule.rule)
@@ -126,7 +126,7 @@ def operation(app: Flask, rule: Rule, endpoint: Endpoint, references: References
         "operationId": rule.endpoint.replace(".", "_"),
         "summary": summary,
         "tags": [rule.endpoint.partition(".")[0]],
-        "parameters": path_parameters(rule) + query_parameters(endpoint),
+        "parameters": path_parameters(app, rule) + query_parameters(endpoint),
     }
     if description:
         document["description"] = description
@@ -153,27 +153,29 @@ def operation(app: Flask, rule: Rule, endpoint: Endpoint, references: References
     return document
 
 
-def path_parameters(rule: Rule) -> list[dict[str, Any]]:
-    return [
-        {
-            "in": "path",
-            "name": match["name"],
-            "required": True,
-            "schema": PATH_SCHEMAS.get(match["kind"], {"type": "string"}),
-        }
-        for match in PARAMETER.finditer(rule.rule)
-    ]
+def path_parameters(app: Flask, rule: Rule) -> list[dict[str, Any]]:
+    """What the URL's converters take; one of the service's own says it by its ``schema``."""
+    parameters = []
+    for match in PARAMETER.finditer(rule.rule):
+        known = PATH_SCHEMAS.get(match["kind"], {"type": "string"})
+        converter = app.url_map.converters[match["kind"] or "default"]
+        schema = getattr(converter, "schema", known)
+        parameter = {"in": "path", "name": match["name"], "required": True, "schema": schema}
+        parameters.append(parameter)
+    return parameters
 
 
 def query_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
-    if endpoint.query is None:
-        return []
-    model = endpoint.query.model_json_schema(ref_template=REF)
+    model = query_schema(endpoint)
     required = model.get("required", ())
     return [
         {"in": "query", "name": name, "required": name in required, "schema": schema}
-        for name, schema in model["properties"].items()
+        for name, schema in model.get("properties", {}).items()
     ]
+
+
+def query_schema(endpoint: Endpoint) -> dict[str, Any]:
+    return endpoint.query.model_json_schema(ref_template=REF) if endpoint.query else {}
 
 
 def error_statuses(rule: Rule, endpoint: Endpoint) -> set[int]:

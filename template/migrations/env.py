@@ -1,16 +1,27 @@
 """How Alembic reaches the database: through the application, or a connection that it is given."""
 
+from typing import Literal
+
 from alembic import context
 from flask import current_app
 from sqlalchemy import Connection
 
+from app.database import UtcDateTime
+
 extension = current_app.extensions["migrate"]
+
+
+def render_item(kind: str, item: object, _: object) -> str | Literal[False]:
+    """Revisions name no type of the application: that may change, and they must not."""
+    is_time = kind == "type" and isinstance(item, UtcDateTime)
+    return "sa.DateTime(timezone=True)" if is_time else False
 
 
 def migrate(connection: Connection) -> None:
     context.configure(
         connection=connection,
         target_metadata=extension.db.metadata,
+        render_item=render_item,
         **extension.configure_args,
     )
     with context.begin_transaction():

@@ -27,6 +27,9 @@ from app.jwt import tokens
 from app.jwt.limits import limiter
 from app.jwt.models import Account
 # {% endif %}
+# {% if "probes" in components %}
+from app.probes.readiness import get_readiness
+# {% endif %}
 
 
 @pytest.fixture(scope="session")
@@ -68,6 +71,10 @@ def app(shared_app: Flask, monkeypatch: pytest.MonkeyPatch) -> Flask:
     """An application as if it were new: no rows, no files, and its configuration as it was."""
     monkeypatch.setattr(shared_app, "config", shared_app.config.copy())
     monkeypatch.setattr(shared_app, "extensions", shared_app.extensions.copy())
+    # {% if "probes" in components %}
+    readiness = get_readiness(shared_app)
+    monkeypatch.setattr(readiness, "checks", readiness.checks.copy())
+    # {% endif %}
     # {% if database %}
     empty_tables(shared_app)
     # {% endif %}

@@ -153,6 +153,46 @@ def test_a_body_over_the_bound_is_413(api: FlaskClient, monkeypatch: pytest.Monk
     assert response.mimetype == PROBLEM_JSON
 
 
+def test_a_body_that_breaks_off_is_400(api: FlaskClient) -> None:
+    response = api.post(
+        "/items",
+        data=b'{"name": "a"}',
+        content_type="application/json",
+        environ_overrides={"CONTENT_LENGTH": "500"},
+    )
+    assert response.status_code == 400
+
+
+@pytest.mark.parametrize(("size", "status"), [(50, 413), (5, 400)])
+def test_a_chunked_body_is_bounded_too(
+    api: FlaskClient, monkeypatch: pytest.MonkeyPatch, size: int, status: int
+) -> None:
+    monkeypatch.setitem(api.application.config, "MAX_CONTENT_LENGTH", 20)
+    response = api.post(
+        "/items",
+        input_stream=BytesIO(b" " * size),
+        content_type="application/json",
+        environ_overrides={"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"},
+    )
+    assert response.status_code == status
+
+
+@pytest.mark.parametrize("path", ["/items", "/files"])
+def test_a_servers_own_error_for_a_broken_body_is_400(api: FlaskClient, path: str) -> None:
+    class Broken(BytesIO):
+        def read(self, *_: object) -> bytes:
+            raise OSError("invalid chunk size")
+
+        readinto = readline = readall = read  # type: ignore[assignment]
+
+    form = "multipart/form-data; boundary=x" if path == "/files" else "application/json"
+    response = api.post(
+        path, input_stream=Broken(), content_type=form, environ_overrides={"CONTENT_LENGTH": "9"}
+    )
+    assert response.status_code == 400
+    assert "chunk" not in response.text
+
+
 def test_the_document_describes_all_of_them(api: FlaskClient) -> None:
     document = api.get("/openapi.json").get_json()
     create = document["paths"]["/items"]["post"]

@@ -11,6 +11,7 @@ from flask import Flask
 
 from app import create_app
 from app import database as database_module
+from app.config import ConfigError
 from app.database import UtcDateTime, create_embedded, db, engine_options
 
 
@@ -76,15 +77,34 @@ def test_only_a_developers_default_is_the_embedded_database(
     assert migrated == [app]
 
 
-def test_a_database_that_does_not_answer_is_503(empty: Flask) -> None:
+@pytest.mark.parametrize(
+    ("statement", "retry_after"), [("SELECT * FROM secret_table", "30"), ("SELECT broken(", "5")]
+)
+def test_a_database_that_is_not_ready_is_503(
+    empty: Flask, statement: str, retry_after: str
+) -> None:
     @empty.get("/rows")
     def rows() -> str:
-        return str(db.session.execute(sa.text("SELECT * FROM no_such_table")))
+        return str(db.session.execute(sa.text(statement)))
 
     response = empty.test_client().get("/rows")
     assert response.status_code == 503
-    assert response.headers["Retry-After"] == "5"
-    assert "no_such_table" not in response.text
+    assert response.headers["Retry-After"] == retry_after
+    assert "secret" not in response.text
+
+
+def test_a_mistake_in_a_statement_is_no_outage(empty: Flask) -> None:
+    @empty.get("/rows")
+    def rows() -> str:
+        raise sa.exc.ProgrammingError("SELECT 1", {}, Exception("a mistake"))
+
+    with pytest.raises(sa.exc.ProgrammingError):
+        empty.test_client().get("/rows")
+
+
+def test_a_bad_address_is_named(settings: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match="DATABASE_URL"):
+        create_app(settings | {"DATABASE_URL": "postgres://user:password@host:port/name"})
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])

@@ -4,16 +4,19 @@
 from collections.abc import Sequence
 
 # {% endif %}
-from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
-from werkzeug.exceptions import Conflict
+import sqlalchemy as sa
+from sqlalchemy.orm.exc import StaleDataError
+from werkzeug.exceptions import NotFound
 
 from app.crud.models import User
 from app.crud.schemas import UserIn, UserPatch
-from app.database import db
+from app.database import commit_or_conflict, db
 # {% if "pagination" in components %}
 from app.pagination.cursor import Page, PageQuery, paginate
 # {% endif %}
+
+TAKEN = "This e-mail address is taken."
+MISSING = "There is no such user."
 
 
 def create(data: UserIn) -> User:
@@ -25,23 +28,23 @@ def create(data: UserIn) -> User:
     """
     user = User(**data.model_dump())
     db.session.add(user)
-    commit()
+    commit_or_conflict(TAKEN)
     return user
 
 
 def get(user_id: int) -> User:
     """One user; ``werkzeug.exceptions.NotFound`` where there is none."""
-    return db.get_or_404(User, user_id, description="There is no such user.")
+    return db.get_or_404(User, user_id, description=MISSING)
 
 
 # {% if "pagination" in components %}
 def list_page(query: PageQuery) -> Page[User]:
     """A page of users, oldest first."""
-    return paginate(select(User), [User.id], query)
+    return paginate(sa.select(User), [User.id], query)
 # {% else %}
 def list_all() -> Sequence[User]:
     """All users, oldest first."""
-    return db.session.scalars(select(User).order_by(User.id)).all()
+    return db.session.scalars(sa.select(User).order_by(User.id)).all()
 # {% endif %}
 
 
@@ -50,19 +53,18 @@ def update(user_id: int, data: UserIn | UserPatch) -> User:
     user = get(user_id)
     for field, value in data.model_dump(exclude_unset=True).items():
         setattr(user, field, value)
-    commit()
+    try:
+        commit_or_conflict(TAKEN)
+    except StaleDataError:  # deleted by somebody else meanwhile
+        db.session.rollback()
+        raise NotFound(MISSING) from None
     return user
 
 
 def delete(user_id: int) -> None:
-    """Forget a user; raises as ``get`` does."""
-    db.session.delete(get(user_id))
+    """Forget a user; of concurrent calls one succeeds, the others raise as ``get`` does."""
+    deleted = db.session.execute(sa.delete(User).where(User.id == user_id).returning(User.id))
+    found = deleted.first() is not None
     db.session.commit()
-
-
-def commit() -> None:
-    try:
-        db.session.commit()
-    except IntegrityError:
-        db.session.rollback()
-        raise Conflict("This e-mail address is taken.") from None
+    if not found:
+        raise NotFound(MISSING)

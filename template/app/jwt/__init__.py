@@ -4,9 +4,8 @@ is marked otherwise, as ``app.jwt.guard`` says.
 
 from flask import Flask
 
-from app.jwt import guard, passwords, tokens
+from app.jwt import guard, limits, passwords, tokens
 from app.jwt.commands import create_account, purge_tokens
-from app.jwt.limits import limiter
 from app.jwt.routes import blueprint
 
 
@@ -14,10 +13,7 @@ def init_app(app: Flask) -> None:
     passwords.init_app(app)
     tokens.init_app(app)
     guard.init_app(app)
-    app.config["RATELIMIT_STORAGE_URI"] = app.config["REDIS_URL"] or "memory://"
-    app.config["RATELIMIT_IN_MEMORY_FALLBACK_ENABLED"] = True
-    app.config["RATELIMIT_HEADERS_ENABLED"] = True
-    limiter.init_app(app)
+    limits.init_app(app)
     app.register_blueprint(blueprint)
     app.cli.add_command(create_account)
     app.cli.add_command(purge_tokens)

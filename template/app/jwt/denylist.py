@@ -9,8 +9,7 @@ from typing import Protocol
 
 from flask import Flask, Response, current_app
 from redis import Redis
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import RedisError
 from sqlalchemy import delete
 from sqlalchemy.exc import IntegrityError
 
@@ -70,8 +69,7 @@ class RedisDenylist:
 def init_app(app: Flask) -> None:
     url = app.config["REDIS_URL"]
     app.extensions["denylist"] = RedisDenylist(url) if url else DatabaseDenylist()
-    for error in (RedisConnectionError, RedisTimeoutError):
-        app.register_error_handler(error, handle_redis_down)
+    app.register_error_handler(RedisError, handle_redis_down)
     # {% if "probes" in components %}
     if url:
         probes.add_check(app, "redis", app.extensions["denylist"].redis.ping)

@@ -1,14 +1,38 @@
 """Rate limits of what attackers try in bulk; shared by all processes where there is Redis."""
 
-from flask import Response, current_app, request
+from flask import Flask, Response, current_app
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
+from pydantic_core import from_json
+
+from app.api import read_body
 
 limiter = Limiter(get_remote_address)
 
 
+def init_app(app: Flask) -> None:
+    url = app.config["REDIS_URL"]
+    app.config["RATELIMIT_STORAGE_URI"] = url or "memory://"
+    if url:  # seconds
+        app.config["RATELIMIT_STORAGE_OPTIONS"] = {"socket_timeout": 1, "socket_connect_timeout": 1}
+    app.config["RATELIMIT_HEADERS_ENABLED"] = True
+    app.after_request(keep_retry_after)
+    limiter.init_app(app)
+
+
+def keep_retry_after(response: Response) -> Response:
+    """The limiter's headers stand in every answer; only an error may ask to come back later."""
+    if response.status_code < 400:
+        response.headers.remove("Retry-After")
+    return response
+
+
 def login_rate() -> str:
     return str(current_app.config["LOGIN_RATE_LIMIT"])
+
+
+def login_address_rate() -> str:
+    return str(current_app.config["LOGIN_ADDRESS_RATE_LIMIT"])
 
 
 def register_rate() -> str:
@@ -16,8 +40,11 @@ def register_rate() -> str:
 
 
 def address_and_account() -> str:
-    """So that one account's attacker locks out nobody else, and an office shares no limit."""
-    body = request.get_json(silent=True)
+    """So that an attacker of one account locks out nobody else behind the same address."""
+    try:
+        body = from_json(read_body())
+    except ValueError:
+        body = None
     email = body.get("email") if isinstance(body, dict) else None
     return f"{get_remote_address()} {str(email)[:254].lower()}"
 

@@ -6,7 +6,14 @@ from flask_jwt_extended import current_user, get_jwt
 from app.api import PREFIX, endpoint
 from app.jwt import service, tokens
 from app.jwt.guard import public, takes_refresh_token
-from app.jwt.limits import address_and_account, failed, limiter, login_rate, register_rate
+from app.jwt.limits import (
+    address_and_account,
+    failed,
+    limiter,
+    login_address_rate,
+    login_rate,
+    register_rate,
+)
 from app.jwt.models import Account
 from app.jwt.schemas import AccountOut, Credentials, Registration, TokenPair
 
@@ -24,6 +31,7 @@ def register(body: Registration) -> tuple[Account, dict[str, str]]:
 
 @blueprint.post("/login")
 @public
+@limiter.limit(login_address_rate, deduct_when=failed)
 @limiter.limit(login_rate, key_func=address_and_account, deduct_when=failed)
 @endpoint(returns=TokenPair, errors=(401, 429))
 def login(body: Credentials) -> TokenPair:

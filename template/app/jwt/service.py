@@ -1,13 +1,13 @@
 """What can be done with accounts, whoever asks."""
 
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
-from werkzeug.exceptions import Conflict, Unauthorized
+from werkzeug.exceptions import Unauthorized
 
-from app.database import db
+from app.database import commit_or_conflict, db
 from app.jwt.models import Account
 from app.jwt.passwords import hash_password, is_outdated, verify_password
 from app.jwt.schemas import Credentials, Registration
+from app.jwt.tokens import CHALLENGE
 
 
 def register(data: Registration) -> Account:
@@ -19,11 +19,7 @@ def register(data: Registration) -> Account:
     password_hash = hash_password(data.password.get_secret_value())
     account = Account(email=data.email, password_hash=password_hash)
     db.session.add(account)
-    try:
-        db.session.commit()
-    except IntegrityError:
-        db.session.rollback()
-        raise Conflict("This e-mail address is taken.") from None
+    commit_or_conflict("This e-mail address is taken.")
     return account
 
 
@@ -38,7 +34,7 @@ def authenticate(data: Credentials) -> Account:
     password = data.password.get_secret_value()
     known = verify_password(account.password_hash if account else None, password)
     if account is None or not known:
-        raise Unauthorized("The e-mail address or the password is wrong.")
+        raise Unauthorized("The e-mail address or the password is wrong.", None, CHALLENGE)
     if is_outdated(account.password_hash):
         account.password_hash = hash_password(password)
         db.session.commit()

@@ -4,11 +4,13 @@ A refresh token is good for one use. Used again, somebody else has it too, and i
 is revoked (RFC 9700, section 4.14.2).
 """
 
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 from flask import Flask, Response, current_app
 from flask_jwt_extended import JWTManager, create_access_token, create_refresh_token
+from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Unauthorized
 
 from app.database import db, now
@@ -19,6 +21,7 @@ from app.jwt.models import Account
 from app.jwt.schemas import TokenPair
 
 Claims = dict[str, Any]
+CHALLENGE = WWWAuthenticate("Bearer")  # what a 401 must carry (RFC 9110)
 
 jwt = JWTManager()
 
@@ -47,7 +50,7 @@ def rotate(account: Account, claims: Claims) -> TokenPair:
     """
     if not get_denylist().add(f"used:{claims['jti']}", expiry()):
         revoke(claims)
-        raise Unauthorized("The refresh token was used before. Log in again.")
+        raise Unauthorized("The refresh token was used before. Log in again.", None, CHALLENGE)
     return issue(account, claims["family"])
 
 
@@ -56,9 +59,12 @@ def revoke(claims: Claims) -> None:
     get_denylist().add(f"family:{claims['family']}", expiry())
 
 
-def expiry() -> Any:
+def expiry() -> datetime:
     """By then every token that exists now has expired."""
-    return now() + current_app.config["JWT_REFRESH_TOKEN_EXPIRES"]
+    config = current_app.config
+    lives = (config["JWT_ACCESS_TOKEN_EXPIRES"], config["JWT_REFRESH_TOKEN_EXPIRES"])
+    longest: timedelta = max(lives)
+    return now() + longest
 
 
 @jwt.token_in_blocklist_loader
@@ -79,7 +85,7 @@ def unauthorized(detail: str, error: str | None = None) -> Response:
 
 @jwt.unauthorized_loader
 def handle_missing(reason: str) -> Response:
-    return unauthorized("Send an access token: Authorization: Bearer <token>.")
+    return unauthorized("Send a token: Authorization: Bearer <token>.")
 
 
 @jwt.invalid_token_loader

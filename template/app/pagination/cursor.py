@@ -79,10 +79,9 @@ def with_link(page: Page[T], query: PageQuery) -> tuple[Page[T], dict[str, str]]
     """The page with the ``Link`` header of the next one (RFC 8288)."""
     if page.next_cursor is None:
         return page, {}
-    url = url_for(
-        request.endpoint or "", limit=query.limit, cursor=page.next_cursor, _external=True
-    )
-    return page, {"Link": f'<{url}>; rel="next"'}
+    values = request.args.to_dict(flat=False) | (request.view_args or {})
+    values |= {"limit": query.limit, "cursor": page.next_cursor, "_external": True}
+    return page, {"Link": f'<{url_for(request.endpoint or "", **values)}>; rel="next"'}
 
 
 def encode(keys: Keys, row: object) -> str:

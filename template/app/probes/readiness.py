@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from threading import Lock
 
 import structlog
@@ -32,7 +33,7 @@ class Readiness:
     def start(self, name: str) -> Future[bool]:
         running = self.running.get(name)
         if running is None or running.done():
-            running = self.running[name] = self.pool.submit(self.passes, name)
+            running = self.running[name] = self.pool.submit(copy_context().run, self.passes, name)
         return running
 
     def passes(self, name: str) -> bool:

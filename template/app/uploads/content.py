@@ -32,12 +32,14 @@ def agreed_mime(filename: str, stream: BinaryIO) -> str | None:
 
 
 def sniff(stream: BinaryIO) -> str | None:
-    """The media type of the content. No signature tells CSV, so any text is taken for it."""
+    """The media type of the content. No signature tells CSV, so any other text is taken for it."""
     head = stream.read(HEAD_SIZE)
     stream.seek(0)
-    kind = filetype.guess(head)
-    if kind is not None:
-        return "image/png" if kind.mime == "image/apng" else str(kind.mime)
+    mime = filetype.guess_mime(head)
+    if mime == "image/apng":
+        return "image/png"
+    if mime in MIME_OF_EXTENSION.values():
+        return str(mime)
     return "text/csv" if is_text(stream) else None
 
 

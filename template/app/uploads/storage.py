@@ -24,7 +24,7 @@ class LocalStorage:
         try:
             size, digest = copy(stream, partial / "content")
             upload = UploadOut(id=upload_id, filename=filename, mime=mime, size=size, sha256=digest)
-            (partial / "upload.json").write_text(upload.model_dump_json())
+            (partial / "upload.json").write_text(upload.model_dump_json(), encoding="utf-8")
             partial.rename(self.root / str(upload_id))
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)

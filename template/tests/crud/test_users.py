@@ -6,9 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import text
+from werkzeug.exceptions import NotFound
 
 from app.crud import service
-from app.crud.schemas import UserIn
+from app.crud.schemas import UserIn, UserPatch
+from app.database import db
 
 ANN = {"email": "ann@example.com", "name": "Ann"}
 
@@ -76,9 +79,10 @@ def test_delete(client: FlaskClient) -> None:
         assert client.open(path, method=method, json=ANN).status_code == 404
 
 
-@pytest.mark.parametrize("user_id", ["0", "-1", "abc", str(2**31), str(10**30)])
-def test_an_id_that_no_row_can_have_is_404(client: FlaskClient, user_id: str) -> None:
-    assert client.get(f"/api/v1/users/{user_id}").status_code == 404
+@pytest.mark.parametrize("user_id", ["0", "-1", "abc", "%EF%BC%91", str(2**31), str(10**30)])
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
+def test_an_id_that_no_row_can_have_is_404(client: FlaskClient, user_id: str, method: str) -> None:
+    assert client.open(f"/api/v1/users/{user_id}", method=method, json=ANN).status_code == 404
 
 
 def test_list_is_in_order_of_creation(client: FlaskClient) -> None:
@@ -123,6 +127,38 @@ def test_of_concurrent_creates_one_wins(file_app: Flask) -> None:
 @pytest.mark.integration
 def test_of_concurrent_creates_one_wins_on_postgresql(postgres_app: Flask) -> None:
     assert concurrent_creates(postgres_app) == {"created": 1, "Conflict": 49}
+
+
+def test_of_a_change_and_a_deletion_at_once_none_is_an_error(file_app: Flask) -> None:
+    def act(number: int) -> str:
+        user_id = number // 4 + 1
+        with file_app.app_context():
+            try:
+                if number % 2:
+                    service.delete(user_id)
+                else:
+                    service.update(user_id, UserPatch(name=str(number)))
+            except Exception as error:
+                return type(error).__name__
+            return "done"
+
+    with file_app.app_context():
+        for number in range(10):
+            service.create(UserIn(email=f"{number}@example.com", name="x"))
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = Counter(pool.map(act, range(40)))
+    assert set(outcomes) == {"done", "NotFound"}
+
+
+def test_a_change_to_what_is_deleted_meanwhile_is_404(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with app.app_context():
+        user = service.create(UserIn(**ANN))
+        monkeypatch.setattr(service, "get", lambda _: user)
+        db.session.execute(text("DELETE FROM users"))
+        with pytest.raises(NotFound):
+            service.update(user.id, UserPatch(name="Bob"))
 
 
 def test_create_user_command(app: Flask) -> None:

@@ -19,6 +19,7 @@ from sqlalchemy import select
 
 from app import create_app
 from app.api import PREFIX
+from app.config import ConfigError
 from app.database import db, now
 from app.errors import PROBLEM_JSON
 from app.jwt.denylist import DatabaseDenylist, RedisDenylist
@@ -81,6 +82,7 @@ def test_unknown_account_and_wrong_password_get_the_same_answer(anonymous: Flask
     unknown = anonymous.post("/api/v1/auth/login", json=ANN | {"email": "bob@example.com"})
     assert wrong.status_code == unknown.status_code == 401
     assert wrong.json == unknown.json
+    assert wrong.headers["WWW-Authenticate"] == unknown.headers["WWW-Authenticate"] == "Bearer"
 
 
 @pytest.mark.integration
@@ -126,6 +128,42 @@ def test_failed_logins_are_limited_and_others_are_not(app: Flask, anonymous: Fla
     assert int(limited.headers["Retry-After"]) > 0
     other = anonymous.post("/api/v1/auth/login", json=ANN | {"email": "bob@example.com"})
     assert other.status_code == 401
+
+
+def test_failed_logins_are_limited_for_each_address_too(app: Flask, anonymous: FlaskClient) -> None:
+    app.config["LOGIN_ADDRESS_RATE_LIMIT"] = "3 per hour"
+    tries = [{"email": f"{name}@example.com", "password": "x"} for name in "abcd"]
+    statuses = [anonymous.post("/api/v1/auth/login", json=body).status_code for body in tries]
+    assert statuses == [401, 401, 401, 429]
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"a":' * 100_000, b"\xff", b"[]", b""])
+def test_no_body_confuses_the_limit(anonymous: FlaskClient, body: bytes) -> None:
+    response = anonymous.post("/api/v1/auth/login", data=body, content_type="application/json")
+    assert response.status_code in {400, 422}
+
+
+def test_only_errors_ask_to_come_back_later(anonymous: FlaskClient) -> None:
+    anonymous.post("/api/v1/auth/register", json=ANN)
+    assert "Retry-After" not in anonymous.post("/api/v1/auth/login", json=ANN).headers
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LOGIN_RATE_LIMIT", "often"),
+        ("JWT_ACCESS_TOKEN_EXPIRES", "-1"),
+        ("REDIS_URL", "nonsense"),
+    ],
+)
+def test_a_bad_setting_is_named(settings: dict[str, object], name: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=name):
+        create_app(settings | {name: value})
+
+
+def test_lifetimes_are_seconds(settings: dict[str, object]) -> None:
+    app = create_app(settings | {"JWT_ACCESS_TOKEN_EXPIRES": "900"})
+    assert app.config["JWT_ACCESS_TOKEN_EXPIRES"] == timedelta(minutes=15)
 
 
 def test_registrations_are_limited(app: Flask, anonymous: FlaskClient) -> None:
@@ -268,7 +306,8 @@ def test_redis_down_is_closed_not_open(
 def test_redis_is_used_where_it_is_configured(
     settings: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.jwt.limiter", Limiter(get_remote_address))  # it binds to one app
+    # It binds to one application, and must not to this one.
+    monkeypatch.setattr("app.jwt.limits.limiter", Limiter(get_remote_address))
     app = create_app(settings | {"REDIS_URL": "redis://127.0.0.1:1/0"})
     assert isinstance(app.extensions["denylist"], RedisDenylist)
     # {% if "probes" in components %}

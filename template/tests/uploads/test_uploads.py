@@ -19,6 +19,7 @@ CONTENT = {
     "jpeg": b"\xff\xd8\xff\xe0" + bytes(64),
     "pdf": b"%PDF-1.7\n" + bytes(64),
     "csv": b"name,age\nJos\xe9,3\n",
+    "csv like a bitmap": b"BMI,weight\n20,60\n",
     "exe": b"MZ" + bytes(64),
     "zip": b"PK\3\4" + bytes(64),
     "binary": b"a,b\0c",
@@ -42,6 +43,7 @@ def send(client: FlaskClient, content: bytes, filename: str) -> Any:
         ("jpeg", "A.JPEG", "image/jpeg"),
         ("pdf", "a.pdf", "application/pdf"),
         ("csv", "a.csv", "text/csv"),
+        ("csv like a bitmap", "a.csv", "text/csv"),
     ],
 )
 def test_what_is_taken_comes_back(client: FlaskClient, kind: str, filename: str, mime: str) -> None:
