@@ -13,7 +13,7 @@ from app import (
     # {% endfilter %}
     # {% endfor %}
 )
-from app.config import load_settings
+from app.config import ROOT, load_settings
 
 
 def create_app(config: str | Mapping[str, Any] | None = None) -> Flask:
@@ -26,7 +26,7 @@ def create_app(config: str | Mapping[str, Any] | None = None) -> Flask:
     Raises:
         app.config.ConfigError: a setting is missing or wrong; the message names it.
     """
-    app = Flask(__name__, static_folder=None)
+    app = Flask(__name__, instance_path=str(ROOT / "instance"), static_folder=None)
     app.config.from_mapping(load_settings(config))
 
     logs.init_app(app)
