@@ -96,7 +96,7 @@ def test_a_cursor_of_another_list_is_refused(app: Flask, client: FlaskClient) ->
 
 def test_no_row_is_skipped_or_shown_twice_while_others_write(file_app: Flask) -> None:
     with file_app.app_context():
-        fill(600)
+        fill(300)
         assert_stable(file_app, limit=7)
 
 
