@@ -1,24 +1,23 @@
 """Fixtures that every test can use."""
 
-# {% if database or "uploads" in components %}
 # {% if database %}
 import os
 # {% endif %}
 # {% if "uploads" in components %}
 import shutil
 # {% endif %}
-# {% if database %}
 from collections.abc import Iterator
+# {% if database %}
 from contextlib import contextmanager
 from pathlib import Path
 # {% endif %}
 
-# {% endif %}
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
 from app import create_app
+from app.config import Settings
 # {% if database %}
 from app.database import db
 # {% endif %}
@@ -33,9 +32,9 @@ from app.probes.readiness import get_readiness
 
 
 @pytest.fixture(scope="session")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, object]]:
     """What the applications under test are configured with, whatever the environment says."""
-    return {
+    configured: dict[str, object] = {
         "APP_ENV": "test",
         # {% if database %}
         "DATABASE_URL": "sqlite://",
@@ -49,6 +48,10 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
         "UPLOAD_DIR": tmp_path_factory.mktemp("uploads"),
         # {% endif %}
     }
+    with pytest.MonkeyPatch.context() as patch:
+        for name in {field.upper() for field in Settings.model_fields} - set(configured):
+            patch.delenv(name, raising=False)
+        yield configured
 
 
 # {% if database %}
