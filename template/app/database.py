@@ -1,24 +1,34 @@
 """The database: SQLAlchemy's session and models, and Alembic's migrations."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
+# {% if "crud" in components or "pagination" in components %}
 from typing import Any, ClassVar
+# {% else %}
+from typing import Any
+# {% endif %}
 
 import sqlalchemy as sa
+import structlog
 from click import Command, Context
 from flask import Flask, Response
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.engine import Dialect, Engine
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
+# {% if "crud" in components or "jwt" in components %}
 from werkzeug.exceptions import Conflict
+# {% endif %}
+# {% if "crud" in components or "pagination" in components %}
 from werkzeug.routing import BaseConverter
+# {% endif %}
 
 # {% if "probes" in components %}
 from app import probes
 # {% endif %}
 from app.config import EMBEDDED_DATABASE
 from app.errors import unavailable
+
+log = structlog.stdlib.get_logger(__name__)
 
 
 class Base(DeclarativeBase):
@@ -59,6 +69,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+# {% if "crud" in components or "pagination" in components %}
 class IdConverter(BaseConverter):
     """``<id:name>``: a primary key. What no row can have is a 404, without asking the database."""
 
@@ -69,6 +80,8 @@ class IdConverter(BaseConverter):
         return int(value)
 
 
+# {% endif %}
+# {% if "crud" in components or "jwt" in components %}
 def commit_or_conflict(detail: str) -> None:
     """Commit the session.
 
@@ -82,8 +95,11 @@ def commit_or_conflict(detail: str) -> None:
         raise Conflict(detail) from None
 
 
+# {% endif %}
 def init_app(app: Flask) -> None:
+    # {% if "crud" in components or "pagination" in components %}
     app.url_map.converters["id"] = IdConverter
+    # {% endif %}
     url = sa.make_url(app.config["DATABASE_URL"])
     if url.drivername in ("postgres", "postgresql"):
         url = url.set(drivername="postgresql+psycopg")
@@ -97,7 +113,7 @@ def init_app(app: Flask) -> None:
         sa.exc.InterfaceError,
         sa.exc.TimeoutError,
     ):
-        app.register_error_handler(error, make_unavailable(app))
+        app.register_error_handler(error, handle_database_error)
     # {% if "probes" in components %}
     probes.add_check(app, "database", lambda: db.session.execute(sa.select(1)))
     # {% endif %}
@@ -136,17 +152,15 @@ def set_sqlite_pragmas(connection: Any, record: object) -> None:
         connection.execute("PRAGMA foreign_keys=ON")
 
 
-def make_unavailable(app: Flask) -> Callable[[Exception], Response]:
-    def handle(error: Exception) -> Response:
-        if is_not_migrated(error):
-            app.logger.error("a table is missing: run flask --app wsgi db upgrade", exc_info=error)
-            return unavailable("The database is not ready. Try again soon.", 30)
-        if isinstance(error, sa.exc.ProgrammingError):
-            raise error
-        app.logger.error("the database does not answer", exc_info=error)
-        return unavailable("The database does not answer. Try again soon.")
-
-    return handle
+def handle_database_error(error: Exception) -> Response:
+    """503 for what passes by itself or by a migration; a mistake in a statement stays an error."""
+    if is_not_migrated(error):
+        log.error("a table is missing: run flask --app wsgi db upgrade", exc_info=error)
+        return unavailable("The database is not ready. Try again soon.", 30)
+    if isinstance(error, sa.exc.ProgrammingError):
+        raise error
+    log.error("the database does not answer", exc_info=error)
+    return unavailable("The database does not answer. Try again soon.")
 
 
 def is_not_migrated(error: Exception) -> bool:

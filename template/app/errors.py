@@ -37,11 +37,13 @@ def problem(
     return Response(to_json(body), status, headers, mimetype=PROBLEM_JSON)
 
 
+# {% if database or "uploads" in components %}
 def unavailable(detail: str, retry_after: int = 5) -> Response:
     """503: something this service depends on is down; ``retry_after`` is in seconds."""
     return problem(503, detail, {"Retry-After": str(retry_after)})
 
 
+# {% endif %}
 def init_app(app: Flask) -> None:
     app.register_error_handler(HTTPException, handle_http_exception)
 
