@@ -137,7 +137,7 @@ def lint(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Every combination of what is written, the questions, the demo and the README."""
     install_everything(session)
-    report = Path(session.create_tmp()) / "report.xml"
+    report = session.cache_dir / "report.xml"
     pytest(session, f"--junitxml={report}", *(session.posargs or ["-m", "not integration"]))
     if not session.posargs:
         check_counts(session, report)
@@ -153,7 +153,8 @@ def integration(session: nox.Session) -> None:
 def install_everything(session: nox.Session) -> None:
     """The test tools, and what a service with every component needs."""
     session.install(*group("copier"), *group("test"))
-    service = Path(session.create_tmp()) / "service"
+    # Not in the session's temporary folder: tests would render below .nox, where ruff looks away.
+    service = session.cache_dir / "service"
     shutil.rmtree(service, ignore_errors=True)
     copy = ["copier", "copy", "--quiet", "--defaults", "--vcs-ref=HEAD", "--data=preset=everything"]
     session.run(*copy, str(ROOT), str(service))

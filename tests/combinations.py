@@ -2,6 +2,8 @@
 itself.
 """
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -57,3 +59,11 @@ def render(template: Path, folder: Path, **answers: Any) -> Path:
     """Render through Copier's API, as ``copier copy --defaults`` does; the rendered folder."""
     copier.run_copy(str(template), folder, data=answers, defaults=True, quiet=True, vcs_ref="HEAD")
     return folder
+
+
+def run(service: Path, *arguments: str) -> str:
+    """What Python prints with these arguments in the service's folder; it must end well."""
+    command = [sys.executable, *arguments]
+    result = subprocess.run(command, cwd=service, capture_output=True, text=True)
+    assert result.returncode == 0, f"{' '.join(arguments)}\n{result.stdout}{result.stderr}"
+    return result.stdout

@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests import oracle
-from tests.combinations import Combination, all_combinations, render
+from tests.combinations import Combination, all_combinations, render, run
 
 #: Prints what a rendered service is made of, from inside of it.
 INSPECT = """
@@ -43,19 +41,11 @@ def test_combination(
     assert_files(service, combination)
     assert_no_residue(service)
     assert_names_agree(service, combination)
-    run(service, "ruff", "check", "--no-cache", ".")
-    run(service, "ruff", "format", "--no-cache", "--check", ".")
-    run(service, "mypy", f"--cache-dir={mypy_cache}")
-    run(service, "pytest", "-q", "-p", "no:cacheprovider")
-
-
-def run(service: Path, *command: str) -> str:
-    """The output of a module's command in the service's folder, which must end well."""
-    result = subprocess.run(
-        [sys.executable, "-m", *command], cwd=service, capture_output=True, text=True
-    )
-    assert result.returncode == 0, f"{' '.join(command)}\n{result.stdout}{result.stderr}"
-    return result.stdout
+    run(service, "-m", "ruff", "check", "--no-cache", ".")
+    formatted = run(service, "-m", "ruff", "format", "--no-cache", "--check", ".")
+    assert re.search(r"\d+ files already formatted", formatted), "ruff saw no files"
+    run(service, "-m", "mypy", f"--cache-dir={mypy_cache}")
+    run(service, "-m", "pytest", "-q", "-p", "no:cacheprovider")
 
 
 def assert_files(service: Path, combination: Combination) -> None:
@@ -78,10 +68,7 @@ def assert_no_residue(service: Path) -> None:
 
 def assert_names_agree(service: Path, combination: Combination) -> None:
     """Routes, settings, requirements and processes are the oracle's, wherever they are named."""
-    result = subprocess.run(
-        [sys.executable, "-c", INSPECT], cwd=service, capture_output=True, text=True, check=True
-    )
-    seen: dict[str, Any] = json.loads(result.stdout)
+    seen: dict[str, Any] = json.loads(run(service, "-c", INSPECT))
     assert set(seen["routes"]) == oracle.routes(combination)
     assert set(seen["settings"]) == oracle.variables(combination)
     example = (service / ".env.example").read_text()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.combinations import components, render
+from tests.combinations import components, render, run
 
 #: Walks 100,000 posts while a thread inserts and deletes, then times the first and the last page.
 WALK = """
@@ -77,12 +77,6 @@ with app.app_context():
 @pytest.fixture(scope="module")
 def service(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return render(template, tmp_path_factory.mktemp("figures") / "service", components=components())
-
-
-def run(service: Path, *command: str) -> str:
-    result = subprocess.run([sys.executable, *command], cwd=service, capture_output=True, text=True)
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
 
 
 def test_a_services_own_tests_cover_it(service: Path) -> None:
