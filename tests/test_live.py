@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +40,10 @@ class Server:
     process: "subprocess.Popen[bytes]"
     address: str
     log: Path
+    client: httpx.Client
     token: str = ""
-    client: httpx.Client = field(default_factory=httpx.Client)
 
     def login(self) -> None:
-        self.client = httpx.Client(base_url=self.address, timeout=30)
         self.client.post("/api/v1/auth/register", json=ANN)
         pair = self.client.post("/api/v1/auth/login", json=ANN).json()
         self.token = pair["access_token"]
@@ -69,10 +68,12 @@ def serve(service: Path, **environment: str) -> Iterator[Server]:
             stdout=output,
             stderr=output,
         )
-    server = Server(process, f"http://127.0.0.1:{port}", log)
+    address = f"http://127.0.0.1:{port}"
     try:
-        wait_until_answered(server)
-        yield server
+        with httpx.Client(base_url=address, timeout=30) as client:
+            server = Server(process, address, log, client)
+            wait_until_answered(server)
+            yield server
     finally:
         process.terminate()
         process.wait(40)

@@ -1,5 +1,7 @@
 """The database: SQLAlchemy's session and models, and Alembic's migrations."""
 
+import sqlite3
+from contextlib import suppress
 from datetime import UTC, datetime
 # {% if "crud" in components or "pagination" in components %}
 from typing import Any, ClassVar
@@ -148,7 +150,8 @@ def engine_options(backend: str) -> dict[str, Any]:
 def set_sqlite_pragmas(connection: Any, record: object) -> None:
     """Readers that do not wait for the writer, and foreign keys that are enforced."""
     if type(connection).__module__.startswith("sqlite3"):
-        connection.execute("PRAGMA journal_mode=WAL")
+        with suppress(sqlite3.OperationalError):  # another process switches the file just now
+            connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA foreign_keys=ON")
 
 

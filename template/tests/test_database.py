@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -63,6 +64,13 @@ def test_the_embedded_database_is_migrated_once(empty: Flask, tmp_path: Path) ->
         db.drop_all()
     create_embedded(empty)
     assert sqlite_tables(tmp_path) == ["alembic_version"]
+
+
+def test_a_process_starts_while_another_writes_to_a_new_file(empty: Flask, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "app.db", isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        with empty.app_context():
+            assert db.session.scalar(sa.select(1)) == 1
 
 
 def test_only_a_developers_default_is_the_embedded_database(
