@@ -1,20 +1,27 @@
 """The combinations of answers, read from copier.yml: a component that is added there joins by
-itself.
+itself, and so does a question that only one component asks.
 """
 
+import random
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from itertools import chain, combinations
+from itertools import cycle, product
 from pathlib import Path
 from typing import Any
 
 import copier
+import covertable
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
+
+#: Names that a service may have: a tame one, and one that every quoting has to survive.
+NAMES = {"tame": "My Service", "wild": 'Zoë\'s "best" \\ <7>'}
 
 
 @cache
@@ -29,30 +36,160 @@ def components() -> list[str]:
     return list(questions()["written"]["default"])
 
 
+def values(question: str) -> list[str]:
+    """What can be chosen."""
+    choices = questions()[question]["choices"]
+    return list(choices.values() if isinstance(choices, dict) else choices)
+
+
+@cache
+def variants() -> dict[str, tuple[str, list[str]]]:
+    """Component → the question that only it asks, and that question's values."""
+    found = {}
+    for name, question in questions().items():
+        condition = question.get("when") if isinstance(question, dict) else None
+        owner = re.fullmatch(r"\{\{ '(\w+)' in components \}\}", str(condition))
+        if owner and owner[1] in components():
+            found[owner[1]] = (name, values(name))
+    return found
+
+
+@cache
+def levels() -> dict[str, list[str]]:
+    """Every answer that varies, and its values; a component that is left out is ``""``."""
+    found = {}
+    for name in components():
+        _, choices = variants().get(name, ("", []))
+        found[name] = ["", *(f"{name}:{choice}" for choice in choices)] if choices else ["", name]
+    return found | {"python_version": values("python_version"), "name": list(NAMES)}
+
+
 @dataclass(frozen=True)
 class Combination:
-    """One set of answers; ``str`` names it on a command line."""
+    """One set of answers; ``str`` names it on a command line, and ``parse`` reads that."""
 
-    components: tuple[str, ...]
+    chosen: tuple[str, ...]
+    """Components, each with its variant where it has some: ``crud``, ``torch:cuda``."""
+    python_version: str
+    name: str
+    """A key of ``NAMES``."""
+
+    @classmethod
+    def parse(cls, text: str) -> "Combination":
+        """Read ``crud,torch:cuda python_version=3.12 name=wild``; what is left out is the default.
+
+        Raises:
+            ValueError: with a sentence that says what is not known, and what is.
+        """
+        words, *others = text.split() or ["nothing"]
+        named = "" if words == "nothing" else ",".join(components()) if words == "all" else words
+        answers = dict(complete(word) for word in named.split(",") if word)
+        answers |= {key: value for key, _, value in (word.partition("=") for word in others)}
+        for key, value in answers.items():
+            if value not in levels().get(key, []):
+                known = [level for levels_ in levels().values() for level in levels_ if level]
+                raise ValueError(f"There is no {value or key!r}. There are: {', '.join(known)}.")
+        return cls.of(default_levels() | answers)
+
+    @classmethod
+    def of(cls, answers: dict[str, str]) -> "Combination":
+        """From one value for each key of ``levels``."""
+        chosen = tuple(answers[name] for name in components() if answers[name])
+        return cls(chosen, answers["python_version"], answers["name"])
 
     def __str__(self) -> str:
-        return ",".join(self.components) or "nothing"
+        default = default_levels()
+        words = [",".join(self.chosen) or "nothing"]
+        for key in ("python_version", "name"):
+            if getattr(self, key) != default[key]:
+                words.append(f"{key}={getattr(self, key)}")
+        return " ".join(words)
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        return tuple(word.partition(":")[0] for word in self.chosen)
+
+    @property
+    def levels(self) -> dict[str, str]:
+        """One value for each key of ``levels()``."""
+        chosen = dict(zip(self.components, self.chosen, strict=True))
+        named = {name: chosen.get(name, "") for name in components()}
+        return named | {"python_version": self.python_version, "name": self.name}
 
     @property
     def answers(self) -> dict[str, Any]:
-        return {"components": list(self.components)}
+        """What Copier is told."""
+        own = (word.split(":") for word in self.chosen if ":" in word)
+        return {
+            "project_name": NAMES[self.name],
+            "components": list(self.components),
+            "python_version": self.python_version,
+            **{variants()[component][0]: value for component, value in own},
+        }
+
+    def toggled(self) -> Iterator["Combination"]:
+        """Each combination that has one component more or less."""
+        for name in components():
+            value = "" if name in self.components else levels()[name][1]
+            yield Combination.of(self.levels | {name: value})
+
+
+def complete(word: str) -> tuple[str, str]:
+    """``torch:cuda`` → its component and itself; ``torch`` gets the first of its variants."""
+    name, _, variant = word.partition(":")
+    found = levels().get(name, ["", ""])
+    return name, word if variant or name not in variants() else found[1]
+
+
+def default_levels() -> dict[str, str]:
+    python_version: str = questions()["python_version"]["default"]
+    return dict.fromkeys(components(), "") | {"python_version": python_version, "name": "tame"}
 
 
 def all_combinations() -> Iterator[Combination]:
-    """Every subset of the components, from nothing to everything."""
+    """Every choice of components and their variants. The other answers take turns."""
     names = components()
-    sizes = (combinations(names, size) for size in range(len(names) + 1))
-    return map(Combination, chain.from_iterable(sizes))
+    turns = product(levels()["python_version"], levels()["name"])
+    choices = product(*(levels()[name] for name in names))
+    for choice, (python_version, name) in zip(choices, cycle(turns), strict=False):
+        answers = dict(zip(names, choice, strict=True))
+        yield Combination.of(answers | {"python_version": python_version, "name": name})
 
 
 def expected_count() -> int:
     """How many combinations there are, counted without listing them."""
-    return int(2 ** len(components()))
+    count = 1
+    for name in components():
+        count *= len(levels()[name])
+    return count
+
+
+def covering(strength: int) -> list[Combination]:
+    """A covering array, in which any ``strength`` answers meet in all their values, and the two
+    extremes.
+    """
+    rows = covertable.make(levels(), strength=min(strength, len(levels())))
+    found = [Combination.parse("nothing"), Combination.parse("all")]
+    return list(dict.fromkeys([*found, *map(Combination.of, rows)]))
+
+
+def sample(count: int, seed: int) -> list[Combination]:
+    """So many different ones by chance, the same for the same seed; all where there are no more."""
+    everything = list(all_combinations())
+    return random.Random(seed).sample(everything, min(count, len(everything)))
+
+
+def snapshot(folder: Path) -> Path:
+    """The template as it lies here, outside git: Copier renders that about twice as fast."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ignored = shutil.ignore_patterns("__pycache__", ".*_cache", "instance")
+    for name in ("copier.yml", "template"):
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=ignored)
+        else:
+            shutil.copy(source, folder)
+    return folder
 
 
 def render(template: Path, folder: Path, **answers: Any) -> Path:

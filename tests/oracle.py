@@ -128,6 +128,12 @@ COMPONENT_ROUTES = {
     "probes": {"GET /health", "GET /ready"},
 }
 
+#: Under /api/v1, what asks for no access token where ``jwt`` is chosen.
+OPEN_ROUTES = {
+    "POST /api/v1/auth/login",
+    "POST /api/v1/auth/register",
+}
+
 REQUIREMENTS = {
     "flask",
     "flask-cors",
@@ -184,6 +190,12 @@ def files(combination: Combination) -> set[str]:
 def routes(combination: Combination) -> set[str]:
     """``METHOD rule`` of all routes, without those that answer HEAD and OPTIONS."""
     return gather(combination, ROUTES, set(), COMPONENT_ROUTES)
+
+
+def guarded(combination: Combination) -> set[str]:
+    """Those of the routes that answer 401 to a request without a token."""
+    business = {route for route in routes(combination) if " /api/v1/" in route}
+    return business - OPEN_ROUTES if "jwt" in combination.components else set()
 
 
 def requirements(combination: Combination) -> set[str]:

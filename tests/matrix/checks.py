@@ -1,0 +1,232 @@
+"""What is checked of one combination, in a process of its own."""
+
+import ast
+import json
+import os
+import re
+import sys
+import time
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests import oracle
+from tests.combinations import Combination, render
+
+#: What the platform sets and no field of the settings has.
+PLATFORM_VARIABLES = {"APP_ENV", "PORT", "SECRETS_DIR", "WEB_CONCURRENCY", "WEB_THREADS"}
+
+
+class Clock:
+    """Core-seconds of each phase."""
+
+    def __init__(self) -> None:
+        self.phases: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, phase: str) -> Iterator[None]:
+        started = time.process_time()
+        yield
+        self.phases[phase] = time.process_time() - started
+
+
+def check(combination: Combination, template: Path, folder: Path) -> dict[str, Any]:
+    """Render a combination into ``folder`` and check all that concerns it alone.
+
+    Raises:
+        AssertionError: something is not as it must be; the message says what.
+    """
+    clock = Clock()
+    forget_variables(combination)
+    with clock("render"):
+        service = render(template, folder / "service", **combination.answers)
+    with clock("files"):
+        check_files(service, combination)
+        check_texts(service)
+        check_names(service, combination)
+    os.chdir(service)
+    sys.path.insert(0, str(service))
+    sys.dont_write_bytecode = True
+    with clock("boot"):
+        check_application(combination)
+    with clock("tests"):
+        tests = run_own_tests(combination, folder / "tmp")
+    return {"tests": tests, "phases": clock.phases}
+
+
+def forget_variables(combination: Combination) -> None:
+    """The shell's own variables must not decide what is tested."""
+    for name in oracle.variables(combination) | PLATFORM_VARIABLES:
+        os.environ.pop(name, None)
+
+
+def check_files(service: Path, combination: Combination) -> None:
+    paths = list(service.rglob("*"))
+    files = {path.relative_to(service).as_posix() for path in paths if path.is_file()}
+    assert_same("files", files, oracle.files(combination))
+    empty = [str(path) for path in paths if path.is_dir() and not any(path.iterdir())]
+    assert not empty, f"empty folders: {empty}"
+    programs = [str(path) for path in paths if path.is_file() and path.stat().st_mode & 0o111]
+    assert not programs, f"files that are executable: {programs}"
+
+
+def assert_same(what: str, found: set[str], expected: set[str]) -> None:
+    missing, surplus = sorted(expected - found), sorted(found - expected)
+    assert not missing, f"{what} missing: {missing}"
+    assert not surplus, f"{what} that should not be there: {surplus}"
+
+
+def check_texts(service: Path) -> None:
+    """Nothing of the template language is left, and no text has gaps where it was."""
+    for path in filter(Path.is_file, service.rglob("*")):
+        text = path.read_text()
+        found = re.search(r"\{%|%\}|(?<!\$)\{\{[^{}]*\}\}|\bTODO\b|copier__", text)
+        assert found is None, f"residue in {path}: {found}"
+        assert "\n\n\n\n" not in text, f"a gap in {path}"
+        assert text.endswith("\n"), f"no end of line at the end of {path}"
+        assert not text.endswith("\n\n"), f"blank lines at the end of {path}"
+
+
+def check_names(service: Path, combination: Combination) -> None:
+    """What one file names, the others name alike, and so does the oracle."""
+    variables = oracle.variables(combination)
+    example = (service / ".env.example").read_text()
+    assert_same(".env.example's variables", named(r"^(?:# )?([A-Z_]+)=", example), variables)
+    check_processes(service, combination)
+    known = variables | PLATFORM_VARIABLES
+    readme = (service / "README.md").read_text()
+    assert_known("README's variables", named(r"`([A-Z]+_[A-Z_]+)[`=]", readme), known)
+    folders = named(r"`app/(\w+)/`", readme)
+    assert_same("README's components", folders, set(combination.components))
+    image = (service / "Dockerfile").read_text()
+    set_by_image = {name for name in named(r"\b([A-Z_]+)=", image) if "PYTHON" not in name}
+    assert_known("the image's variables", set_by_image - {"PATH"}, known)
+    workflow = (service / ".github" / "workflows" / "ci.yml").read_text()
+    version = combination.python_version
+    assert f'python-version: "{version}"' in workflow, "another Python in CI"
+    assert f"ARG PYTHON_VERSION={version}\n" in image, "another Python in the image"
+    project = tomllib.loads((service / "pyproject.toml").read_text())["project"]
+    names = {re.split(r"[\[><=;]", requirement)[0] for requirement in project["dependencies"]}
+    assert_same("requirements", names, oracle.requirements(combination))
+
+
+def check_processes(service: Path, combination: Combination) -> None:
+    """The image, compose and every manifest run the Procfile's commands, with known variables."""
+    lines = (service / "Procfile").read_text().splitlines()
+    processes = dict(line.split(": ", 1) for line in lines)
+    assert_same("process types", set(processes), oracle.processes(combination))
+    image = (service / "Dockerfile").read_text()
+    (command,) = re.findall(r"^CMD (.*)", image, re.M)
+    assert " ".join(json.loads(command)) == processes["web"], "the image runs another command"
+    known = oracle.variables(combination) | PLATFORM_VARIABLES
+    for path in [service / "compose.yaml", *service.glob("deploy/**/*.yaml")]:
+        for container in containers(list(yaml.safe_load_all(path.read_text()))):
+            assert_known(f"variables in {path}", environment(container), known)
+            own = container.get("command")
+            if own:
+                text = own if isinstance(own, str) else " ".join(own)
+                assert text in processes.values(), f"{path} runs {text!r}, which no process does"
+    compose = yaml.safe_load((service / "compose.yaml").read_text())
+    assert set(processes) <= set(compose["services"]), "compose lacks a process type"
+
+
+def containers(node: Any) -> Iterator[dict[str, Any]]:
+    """Everything in a manifest that runs this service's own image."""
+    if isinstance(node, dict):
+        if "image" in node and ("build" in node or "env" in node or "envFrom" in node):
+            yield node
+        for value in node.values():
+            yield from containers(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from containers(value)
+
+
+def environment(container: dict[str, Any]) -> set[str]:
+    listed = container.get("environment", {}), container.get("env", [])
+    return {*listed[0], *(entry["name"] for entry in listed[1])}
+
+
+def named(pattern: str, text: str) -> set[str]:
+    return set(re.findall(pattern, text, re.M))
+
+
+def assert_known(what: str, found: set[str], known: set[str]) -> None:
+    assert found <= known, f"{what} that no setting has: {sorted(found - known)}"
+
+
+def check_application(combination: Combination) -> None:
+    """The service boots; its routes, settings and guarded routes are the oracle's."""
+    from app import create_app  # type: ignore[import-not-found]  # the render's
+    from app.config import Settings  # type: ignore[import-not-found]
+
+    app = create_app({"APP_ENV": "test"})
+    rules = {
+        f"{method} {rule.rule}"
+        for rule in app.url_map.iter_rules()
+        for method in rule.methods - {"HEAD", "OPTIONS"}
+    }
+    assert_same("routes", rules, oracle.routes(combination))
+    settings = {name.upper() for name in Settings.model_fields}
+    assert_same("settings", settings, oracle.variables(combination))
+    client = app.test_client()
+    answers = {rule: answer(client, rule) for rule in rules}
+    refusing = {rule for rule, status in answers.items() if status == 401}
+    assert_same("guarded routes", refusing, oracle.guarded(combination))
+    assert 500 not in answers.values(), f"errors: {answers}"
+    paths = client.get("/openapi.json").json["paths"]
+    documented = {f"{m.upper()} {path}" for path, operations in paths.items() for m in operations}
+    business = {re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule) for rule in rules if " /api/" in rule}
+    assert business <= documented, f"not documented: {sorted(business - documented)}"
+
+
+def answer(client: Any, rule: str) -> int:
+    """The status for a request that a rule takes; what it asks for need not be there."""
+    method, path = rule.split()
+    path = re.sub(r"<uuid:\w+>", "00000000-0000-4000-8000-000000000000", path)
+    status: int = client.open(re.sub(r"<[^>]+>", "1", path), method=method).status_code
+    return status
+
+
+class Counts:
+    """What pytest ran: how each test ended, and in which files tests passed."""
+
+    def __init__(self) -> None:
+        self.outcomes: Counter[str] = Counter()
+        self.files: set[str] = set()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" or report.outcome != "passed":
+            self.outcomes[report.outcome] += 1
+        if report.when == "call" and report.outcome == "passed":
+            self.files.add(report.location[0])
+
+
+def run_own_tests(combination: Combination, folder: Path) -> int:
+    """How many of the service's own tests passed, which is all of them."""
+    counts = Counts()
+    arguments = ["--quiet", "--tb=short", "-p", "no:cacheprovider", f"--basetemp={folder}"]
+    status = pytest.main(arguments, plugins=[counts])
+    assert status == pytest.ExitCode.OK, f"its own tests: {dict(counts.outcomes)}"
+    assert set(counts.outcomes) == {"passed"}, f"not every test ran: {dict(counts.outcomes)}"
+    expected = {name for name in oracle.files(combination) if Path(name).match("test_*.py")}
+    assert_same("files with tests", counts.files, expected)
+    return counts.outcomes["passed"]
+
+
+def imports(service: Path) -> set[str]:
+    """The modules that any file of a service imports, but not its own."""
+    found = set()
+    for path in service.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                found.add(node.module)
+    return {name for name in found if name.partition(".")[0] not in {"app", "tests"}}

@@ -1,0 +1,154 @@
+"""A fork server: heavy libraries are imported once, and each task runs in a child of this process.
+
+A task that hangs, exits or dies of a signal is an outcome like others; it takes nobody along.
+"""
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import re
+import resource
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+#: What a task does in its child: it returns what JSON can carry, and raises where it fails.
+Work = Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a task ended."""
+
+    key: str
+    failure: str
+    """Empty where it passed; else one line, such as ``killed by SIGSEGV``."""
+    value: Any
+    """What it returned; nothing where it failed."""
+    seconds: float
+    """Wall time."""
+    cpu: float
+    """Core-seconds, those of its own children included."""
+    log: Path
+    """All that it printed, and the traceback of what it raised."""
+
+
+@dataclass(frozen=True)
+class Child:
+    key: str
+    log: Path
+    pid: int
+    started: float
+    deadline: float
+
+
+def import_all(modules: Iterable[str]) -> None:
+    """Import what every child would import itself. What cannot be imported here is left to them."""
+    for module in modules:
+        with contextlib.suppress(Exception):
+            importlib.import_module(module)
+    gc.collect()
+    gc.freeze()  # no child copies these pages only to count references
+
+
+class Forks:
+    """Up to ``size`` children at once; ``start`` when there is room, ``wait`` for the next end."""
+
+    def __init__(self, size: int, logs: Path) -> None:
+        self.size = size
+        self.logs = logs
+        self.children: list[Child] = []
+        logs.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def full(self) -> bool:
+        return len(self.children) >= self.size
+
+    def start(self, key: str, work: Work, limit: float) -> None:
+        """Run ``work`` in a child, for at most ``limit`` seconds."""
+        log = self.logs / (re.sub(r"[^\w,:=.-]", "+", key) + ".log")
+        log.with_suffix(".json").unlink(missing_ok=True)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if not pid:
+            run_child(work, log)
+        now = time.monotonic()
+        self.children.append(Child(key, log, pid, now, now + limit))
+
+    def wait(self) -> Outcome:
+        """The next task that ends, or that is ended because its time is up."""
+        while True:
+            for child in self.children:
+                pid, status, usage = os.wait4(child.pid, os.WNOHANG)
+                if pid:
+                    return self.finish(child, status, usage)
+                if child.deadline < time.monotonic():
+                    return self.kill(child)
+            time.sleep(0.01)
+
+    def kill(self, child: Child) -> Outcome:
+        os.killpg(child.pid, signal.SIGKILL)
+        _, status, usage = os.wait4(child.pid, 0)
+        return self.finish(child, status, usage, late=True)
+
+    def finish(
+        self, child: Child, status: int, usage: resource.struct_rusage, late: bool = False
+    ) -> Outcome:
+        self.children.remove(child)
+        with contextlib.suppress(ProcessLookupError):  # what it started and left behind
+            os.killpg(child.pid, signal.SIGKILL)
+        seconds = time.monotonic() - child.started
+        sent = child.log.with_suffix(".json")
+        result = json.loads(sent.read_text()) if sent.exists() else None
+        sent.unlink(missing_ok=True)
+        if late:
+            failure = f"not done after {seconds:.0f} seconds"
+        elif os.WIFSIGNALED(status):
+            failure = f"killed by {signal.Signals(os.WTERMSIG(status)).name}"
+        elif result is None:
+            failure = f"ended early, with exit status {os.waitstatus_to_exitcode(status)}"
+        else:
+            failure = result["failure"]
+        value = result["value"] if result and not failure else None
+        cpu = usage.ru_utime + usage.ru_stime
+        return Outcome(child.key, failure, value, seconds, cpu, child.log)
+
+    def stop(self) -> None:
+        """End what still runs."""
+        for child in list(self.children):
+            self.kill(child)
+
+
+def run_child(work: Work, log: Path) -> None:
+    """The whole life of a child. It never returns."""
+    try:
+        os.setsid()
+        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        result = json.dumps(attempt(work))
+        sys.stdout.flush()
+        sys.stderr.flush()
+        log.with_suffix(".json").write_text(result)
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+
+def attempt(work: Work) -> dict[str, Any]:
+    try:
+        return {"value": work(), "failure": ""}
+    except BaseException as error:
+        traceback.print_exc()
+        lines = str(error).strip().splitlines()
+        return {"value": None, "failure": f"{type(error).__name__}: {' '.join(lines[:1])}"[:500]}
