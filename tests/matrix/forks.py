@@ -136,7 +136,7 @@ def run_child(work: Work, log: Path) -> None:
         os.dup2(nothing, 0)
         os.dup2(output, 1)
         os.dup2(output, 2)
-        result = json.dumps(attempt(work))
+        result = attempt(work)
         sys.stdout.flush()
         sys.stderr.flush()
         log.with_suffix(".json").write_text(result)
@@ -145,10 +145,11 @@ def run_child(work: Work, log: Path) -> None:
         os._exit(1)
 
 
-def attempt(work: Work) -> dict[str, Any]:
+def attempt(work: Work) -> str:
+    """The result as JSON."""
     try:
-        return {"value": work(), "failure": ""}
+        return json.dumps({"value": work(), "failure": ""})
     except BaseException as error:
         traceback.print_exc()
-        lines = str(error).strip().splitlines()
-        return {"value": None, "failure": f"{type(error).__name__}: {' '.join(lines[:1])}"[:500]}
+        first = str(error).strip().partition("\n")[0]
+        return json.dumps({"value": None, "failure": f"{type(error).__name__}: {first}"[:500]})

@@ -1,5 +1,6 @@
 """Runs combinations on the fork server and keeps what came of each."""
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -101,6 +102,8 @@ class Matrix:
             self.setup = time.monotonic() - started
             self.work(template, folder)
         except KeyboardInterrupt:
+            with contextlib.suppress(KeyboardInterrupt):
+                self.settle(folder)
             return True
         finally:
             self.forks.stop()
@@ -141,11 +144,22 @@ class Matrix:
         while queue or self.forks.children or self.waiting:
             while not self.forks.full and self.start_next(queue, template, folder):
                 pass
-            self.take(self.forks.wait(), folder)
+            self.take(self.forks.wait())
             progress.show(len(self.results), len(self.failed))
             if self.settings.fail_fast and self.failed:
                 break
         progress.end()
+
+    def settle(self, folder: Path) -> None:
+        """Drop what runs, and finish what only waits for its batch, so that it is kept."""
+        print(f"\nStopping, once lint and types of {len(self.waiting)} are done …", flush=True)
+        for child in list(self.forks.children):
+            if not child.key.startswith(STATIC):
+                self.forks.kill(child)
+        while self.waiting:
+            if not self.forks.children:
+                self.start_batch(folder)
+            self.take(self.forks.wait())
 
     def start_next(self, queue: deque[Combination], template: Path, folder: Path) -> bool:
         """Start what is next, if anything can be."""
@@ -177,7 +191,7 @@ class Matrix:
             60 + self.settings.limit * len(services),
         )
 
-    def take(self, outcome: Outcome, folder: Path) -> None:
+    def take(self, outcome: Outcome) -> None:
         """Book what ended."""
         if outcome.key.startswith(STATIC):
             self.take_batch(outcome)

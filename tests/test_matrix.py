@@ -1,0 +1,191 @@
+"""The matrix itself: what it selects, how it survives its children, and what it reports."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from itertools import combinations, product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.combinations import (
+    ROOT,
+    Combination,
+    all_combinations,
+    components,
+    covering,
+    expected_count,
+    levels,
+    render,
+    sample,
+)
+from tests.matrix.forks import Forks, Outcome
+from tests.matrix.static import check_batch
+
+COMMAND = [sys.executable, "-m", "tests.matrix"]
+
+
+@pytest.mark.parametrize("strength", [2, 3])
+def test_any_so_many_answers_meet_in_all_their_values(strength: int) -> None:
+    rows = [combination.levels for combination in covering(strength)]
+    for names in combinations(levels(), strength):
+        met = {tuple(row[name] for name in names) for row in rows}
+        assert met == set(product(*(levels()[name] for name in names))), names
+
+
+def test_every_combination_is_listed_once_and_can_be_named() -> None:
+    everything = list(all_combinations())
+    assert len(everything) == expected_count() == len({c.chosen for c in everything})
+    assert [Combination.parse(str(combination)) for combination in everything] == everything
+    assert {c.python_version for c in everything} == set(levels()["python_version"])
+
+
+def test_a_sample_is_the_same_for_the_same_seed() -> None:
+    assert sample(5, seed=1) == sample(5, seed=1) != sample(5, seed=2)
+    assert len(set(sample(10**6, seed=1))) == expected_count()
+
+
+def test_a_toggle_is_one_component_more_or_less() -> None:
+    base = Combination.parse(components()[0])
+    toggled = [set(combination.components) for combination in base.toggled()]
+    assert [len(names ^ set(base.components)) for names in toggled] == [1] * len(components())
+
+
+@pytest.mark.parametrize("text", ["blockchain", "crud python_version=2.7", "crud speed=11", "x y"])
+def test_what_is_no_combination_is_answered_with_what_there_is(text: str) -> None:
+    with pytest.raises(ValueError, match=r"There is no '.+'\. There are: crud, "):
+        Combination.parse(text)
+
+
+@pytest.fixture(scope="session")
+def mypy_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("mypy")
+
+
+def outcome(tmp_path: Path, work: Callable[[], Any], limit: float = 30) -> Outcome:
+    forks = Forks(1, tmp_path)
+    forks.start("one task", work, limit)
+    return forks.wait()
+
+
+def leave_a_child() -> None:
+    subprocess.Popen(["sleep", "60"])
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+@pytest.mark.parametrize(
+    ("work", "failure"),
+    [
+        (lambda: 1 / 0, "ZeroDivisionError: division by zero"),
+        (lambda: sys.exit("gone"), "SystemExit: gone"),
+        (lambda: os._exit(3), "ended early, with exit status 3"),
+        (lambda: os.kill(os.getpid(), signal.SIGKILL), "killed by SIGKILL"),
+        (leave_a_child, "killed by SIGSEGV"),
+        (lambda: object(), "TypeError: Object of type object is not JSON serializable"),
+    ],
+)
+def test_what_ends_a_child_is_told(tmp_path: Path, work: Callable[[], Any], failure: str) -> None:
+    assert outcome(tmp_path, work).failure == failure
+
+
+def test_a_child_that_hangs_is_ended(tmp_path: Path) -> None:
+    ended = outcome(tmp_path, lambda: time.sleep(60), limit=0.2)
+    assert ended.failure == "not done after 0 seconds"
+    assert ended.seconds < 10
+
+
+def test_a_child_that_passes_gives_its_value_and_its_words(tmp_path: Path) -> None:
+    ended = outcome(tmp_path, lambda: [os.write(1, b"said\n"), {"a": 1}])
+    assert (ended.failure, ended.value) == ("", [5, {"a": 1}])
+    assert ended.log.read_text() == "said\n"
+
+
+def test_lint_format_and_types_find_the_service_at_fault(
+    template: Path, tmp_path: Path, mypy_cache: Path
+) -> None:
+    services = {
+        name: render(template, tmp_path / name, components=["probes"])
+        for name in ("good", "types", "lint", "format", "unseen")
+    }
+    additions = {
+        "types": 'x: int = "a"\n',
+        "lint": "assert undefined\n",
+        "format": "x  =  1\n",
+    }
+    for name, text in additions.items():
+        with (services[name] / "app" / "index.py").open("a") as file:
+            file.write(f"\n{text}")
+    (services["unseen"] / "app" / "index.py").unlink()
+    found = check_batch(services, set(), tmp_path / "work", mypy_cache)["failures"]
+    assert found.keys() == {"types", "lint", "format", "unseen"}
+    assert "Incompatible types in assignment" in found["types"]
+    assert "F821 Undefined name `undefined`" in found["lint"]
+    assert "would be reformatted" in found["format"]
+    assert 'does not explicitly export attribute "index"' in found["unseen"]
+
+
+def test_a_run_leaves_reports(tmp_path: Path, mypy_cache: Path) -> None:
+    only = ["--only=probes", "--only=nothing python_version=3.12"]
+    result = subprocess.run(
+        [*COMMAND, *only, f"--report={tmp_path}", f"--cache={mypy_cache}"],
+        cwd=ROOT,
+        env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "Combinations: 2 expected, 2 run, 2 passed" in result.stdout
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["complete"]
+    assert [entry["key"] for entry in report["results"]] == [
+        "nothing python_version=3.12",
+        "probes",
+    ]
+    assert all(entry["tests"] >= 30 for entry in report["results"])
+    cases = ET.parse(tmp_path / "junit.xml").findall(".//testcase")
+    assert len(cases) == 2
+    assert not any(len(case) for case in cases)
+    html = (tmp_path / "index.html").read_text()
+    assert "All passed." in html
+    assert "://" not in html
+    assert not list((tmp_path / "logs").glob("probes*"))
+
+
+def test_ctrl_c_keeps_what_is_done(tmp_path: Path, mypy_cache: Path) -> None:
+    arguments = ["--sample=6", "--seed=1", f"--report={tmp_path}", f"--cache={mypy_cache}"]
+    environment = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    first = subprocess.Popen(
+        [*COMMAND, *arguments], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    while len(list(tmp_path.glob("logs/*.log"))) < 4:  # some ended, others run
+        assert first.poll() is None
+        time.sleep(0.05)
+    first.send_signal(signal.SIGINT)
+    output, _ = first.communicate(timeout=120)
+    assert first.returncode == 130, output
+    assert "go on with the same command and --resume" in output
+    kept = len((tmp_path / "results.jsonl").read_text().splitlines()) - 1
+    assert 1 <= kept < 6
+    second = [*COMMAND, *arguments, "--resume"]
+    result = subprocess.run(second, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert f"6 run, 6 passed ({kept} of them in an earlier run)" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("argument", "sentence"),
+    [
+        ("--only=blockchain", "There is no 'blockchain'. There are: crud, "),
+        ("--shard=17/16", "'17/16' is no shard; write 3/16 for the third of 16"),
+    ],
+)
+def test_a_bad_argument_is_answered_in_a_sentence(argument: str, sentence: str) -> None:
+    result = subprocess.run([*COMMAND, argument], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 2
+    assert sentence in result.stderr
