@@ -1,0 +1,202 @@
+"""``python -m tests.matrix.update``: a service follows the template without a conflict.
+
+From each combination of a covering array to each that has one component more or less, and from
+each release to this tree: what ``copier update`` makes of a service that its owner has changed is
+the fresh render of the target with those very changes.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import copier
+
+from tests.combinations import ROOT, Combination, covering, snapshot
+from tests.matrix.forks import Forks
+from tests.matrix.progress import Progress
+
+#: What the template has changed by the owner: file, text, and what stands there instead.
+EDITS = [
+    ("README.md", "\n", "\n\nRead our handbook first.\n"),
+    ("pyproject.toml", 'version = "1.0.0"', 'version = "1.4.2"'),
+    ("app/index.py", '"""', '"""Ours: '),
+    ("wsgi.py", "app = create_app()", "application = app = create_app()"),
+]
+#: What the owner added.
+ADDED = {
+    "NOTES.md": "What we want to remember.\n",
+    "app/billing/__init__.py": '"""Ours: no component of the template."""\n',
+    "tests/billing/test_billing.py": "def test_billing() -> None:\n    assert 1 + 1 == 2\n",
+}
+LIMIT = 300
+
+
+@dataclass(frozen=True)
+class Move:
+    """An update from one commit and combination of the template to another."""
+
+    source: Combination
+    target: Combination
+    release: str = ""
+    """The tag that the service was rendered from, or empty for the current tree."""
+
+    def __str__(self) -> str:
+        return f"{self.release or 'now'}: {self.source} -> {self.target}"
+
+
+def moves(strength: int, releases: list[str]) -> Iterator[Move]:
+    for source in covering(strength):
+        for target in source.toggled():
+            yield Move(source, target)
+    for release in releases if len(releases) >= 2 else []:
+        for combination in covering(1):
+            yield Move(combination, combination, release)
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "gc.auto=0"]
+    command = ["git", *identity, *arguments]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert result.returncode == 0, f"{arguments}: {result.stderr}"
+    return result.stdout
+
+
+def commit(folder: Path) -> None:
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--allow-empty", "--message=work")
+
+
+def repository(folder: Path, origin: Path = ROOT) -> Path:
+    """A clone of the template's repository, whose last commit is the tree as it lies here."""
+    if (origin / ".git").exists():
+        git(origin, "clone", "--quiet", "--no-hardlinks", str(origin), str(folder))
+        shutil.rmtree(folder / "template")
+    else:
+        folder.mkdir(parents=True)
+        git(folder, "init", "--quiet")
+    snapshot(folder)
+    commit(folder)
+    return folder
+
+
+def releases(template: Path) -> list[str]:
+    return git(template, "tag", "--list", "v*", "--sort=version:refname").split()
+
+
+def render(template: Path, folder: Path, combination: Combination, ref: str) -> Path:
+    answers = combination.answers
+    copier.run_copy(str(template), folder, answers, vcs_ref=ref, defaults=True, quiet=True)
+    return folder
+
+
+def change(service: Path) -> None:
+    """Do what an owner does over the years."""
+    for name, old, new in EDITS:
+        path = service / name
+        text = path.read_text()
+        assert old in text, f"{old!r} is not in {name}"
+        path.write_text(text.replace(old, new, 1))
+    for name, text in ADDED.items():
+        path = service / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def check(move: Move, template: Path, folder: Path) -> None:
+    """Render, change, update, and compare with the fresh render of the target.
+
+    Raises:
+        AssertionError: they differ, or something is left of the update; the message says what.
+    """
+    service = render(template, folder / "service", move.source, move.release or "HEAD")
+    git(service, "init", "--quiet")
+    change(service)
+    commit(service)
+    copier.run_update(
+        service,
+        data=move.target.answers,
+        vcs_ref="HEAD" if move.release else copier.VcsRef.CURRENT,
+        defaults=True,
+        overwrite=True,
+        quiet=True,
+    )
+    fresh = render(template, folder / "fresh", move.target, "HEAD")
+    change(fresh)
+    assert_same_tree(service, fresh)
+    shutil.rmtree(folder)
+
+
+def assert_same_tree(service: Path, fresh: Path) -> None:
+    found, expected = tree(service), tree(fresh)
+    surplus, missing = sorted(found.keys() - expected), sorted(expected.keys() - found)
+    assert not surplus, f"left by the update: {surplus}"
+    assert not missing, f"missing after the update: {missing}"
+    changed = [name for name in sorted(found) if found[name] != expected[name]]
+    for name in changed:
+        print(f"{name} is\n{found[name][1].decode()}\nand not\n{expected[name][1].decode()}")
+    assert not changed, f"other than in the fresh render: {changed}"
+
+
+def tree(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Path → mode and content of every file, and of every empty folder."""
+    return {
+        path.relative_to(folder).as_posix(): (
+            path.stat().st_mode,
+            path.read_bytes() if path.is_file() else b"",
+        )
+        for path in folder.rglob("*")
+        if ".git" not in path.relative_to(folder).parts
+        and (path.is_file() or not any(path.iterdir()))
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="nox -s update --", description=__doc__)
+    parser.add_argument("--strength", type=int, default=2, help="of the covering array (2)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at once")
+    arguments = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="update-"))
+    try:
+        return run(folder, arguments.strength, arguments.jobs)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def run(folder: Path, strength: int, jobs: int) -> int:
+    """Check every move; the exit status."""
+    template = repository(folder / "template")
+    selected = list(moves(strength, releases(template)))
+    queue = deque(enumerate(selected))
+    forks = Forks(jobs, folder / "logs")
+    progress = Progress(len(selected))
+    done: dict[str, str] = {}
+    try:
+        while queue or forks.children:
+            while queue and not forks.full:
+                number, move = queue.popleft()
+                place = folder / str(number)
+                forks.start(str(move), lambda m=move, p=place: check(m, template, p), LIMIT)  # type: ignore[misc]
+            outcome = forks.wait()
+            done[outcome.key] = outcome.failure
+            if outcome.failure:
+                print(
+                    f"\nFAILED {outcome.key}: {outcome.failure}\n{outcome.log.read_text()[-4000:]}"
+                )
+            progress.show(len(done), sum(map(bool, done.values())))
+    finally:
+        forks.stop()
+        progress.end()
+    passed = list(done.values()).count("")
+    print(f"Updates: {len(selected)} expected, {len(done)} run, {passed} passed.")
+    return 0 if passed == len(selected) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
