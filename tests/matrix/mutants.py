@@ -1,0 +1,229 @@
+"""``python -m tests.matrix.mutants``: faults that the matrix must find.
+
+Each is seeded in a copy of the repository, and each has to turn the matrix red.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.combinations import ROOT
+from tests.matrix.progress import duration
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A fault: wherever a file has ``old``, a pattern, it has ``new``; and it has ``mode``."""
+
+    name: str
+    file: str
+    old: str = ""
+    new: str = ""
+    mode: int = 0o644
+
+
+#: No fault at all: the matrix must pass, or what it finds would mean nothing.
+CONTROL = Mutant("nothing", "README.md", r"\Z", "\n")
+
+MUTANTS = [
+    # Conditions that are missing, or wrong.
+    Mutant(
+        "a line rendered without its component",
+        "template/app/crud/routes.py",
+        r'# \{% if "pagination" in components %\}\n(from app.pagination.*\n)# \{% endif %\}\n',
+        r"\1",
+    ),
+    Mutant(
+        "a condition that asks for another component",
+        "template/app/crud/service.py",
+        r'# \{% if "pagination" in components %\}',
+        '# {% if "jwt" in components %}',
+    ),
+    Mutant(
+        "a condition turned round",
+        "template/app/database.py",
+        r'"crud" in components or "pagination" in components',
+        '"crud" in components and "pagination" in components',
+    ),
+    Mutant(
+        "a setting for everybody",
+        "template/app/config.py",
+        r'    # \{% if "probes" in components %\}\n(    probe_timeout.*\n)    # \{% endif %\}\n',
+        r"\1",
+    ),
+    Mutant(
+        "a README that names what was not chosen",
+        "template/README.md",
+        r'# \{% if "uploads" in components %\}\n(\| `app/uploads.*\n)# \{% endif %\}\n',
+        r"\1",
+    ),
+    # Dependencies.
+    Mutant("a dependency dropped", "template/pyproject.toml", r'    "flask-limiter[^\n]*\n', ""),
+    Mutant(
+        "a dependency for everybody",
+        "template/pyproject.toml",
+        r'    # \{% if "uploads" in components %\}\n(    "filetype.*\n)    # \{% endif %\}\n',
+        r"\1",
+    ),
+    Mutant(
+        "an untyped library that mypy is not told of",
+        "template/pyproject.toml",
+        r'    # \{% if "uploads" in components %\}\n    "filetype\.\*".*\n    # \{% endif %\}\n',
+        "",
+    ),
+    # Files.
+    Mutant(
+        "a folder that stays",
+        "copier.yml",
+        r"    !/\{\{ parent \}\}/\{\{ name \}\}",
+        "    !/app/jwt",
+    ),
+    Mutant("a file that stays", "copier.yml", r"    /app/commands.py\n", ""),
+    Mutant("a file that is lost", "copier.yml", r"    /app/migrations.py", "    /app/api.py"),
+    Mutant("an executable file", "template/wsgi.py", mode=0o755),
+    # What is rendered.
+    Mutant("residue", "template/Procfile", "web:", "web: {% raw %}"),
+    Mutant("a gap", "template/compose.yaml", "\nservices:", "\n\n\n\nservices:"),
+    Mutant(
+        "a name that is not escaped",
+        "template/pyproject.toml",
+        r"\{\{ description_escaped \}\}",
+        "{{ description }}",
+    ),
+    Mutant("another Python", "template/Dockerfile", r"\{\{ python_version \}\}", "3.13"),
+    Mutant("a line too long", "template/app/uploads/__init__.py", r"\n\Z", f"  # {'x' * 100}\n"),
+    Mutant("bad form", "template/app/probes/routes.py", r" = ", "  =  "),
+    Mutant(
+        "a wrong type",
+        "template/app/pagination/routes.py",
+        r"def get_post\(post_id: int\) -> Post",
+        "def get_post(post_id: int) -> str",
+    ),
+    # Routes, settings and processes.
+    Mutant(
+        "an unprotected route",
+        "template/app/uploads/routes.py",
+        r"\Z",
+        "\n\ncreate_upload.takes = None  # type: ignore[attr-defined]\n",
+    ),
+    Mutant(
+        "a guard that looks elsewhere",
+        "template/app/jwt/guard.py",
+        r"startswith\(PREFIX\)",
+        'startswith(f"{PREFIX}/auth")',
+    ),
+    Mutant(
+        "a route renamed", "template/app/pagination/routes.py", r"\{PREFIX\}/posts", "{PREFIX}/feed"
+    ),
+    Mutant(
+        "a component that is not wired",
+        "template/app/__init__.py",
+        r"for name in components \| sort",
+        'for name in components | reject("eq", "probes") | sort',
+    ),
+    Mutant("a variable renamed", "template/.env.example", "PROBE_TIMEOUT", "PROBES_TIMEOUT"),
+    Mutant("a variable nobody reads", "template/compose.yaml", "REDIS_URL:", "REDIS_ADDRESS:"),
+    Mutant(
+        "a command that is another in compose",
+        "template/compose.yaml",
+        "command: flask --app wsgi db upgrade",
+        "command: flask --app wsgi db stamp",
+    ),
+    Mutant(
+        "no release process", "template/Procfile", r"release: flask --app wsgi db upgrade\n", ""
+    ),
+    # Behaviour, as the service's own tests see it.
+    Mutant(
+        "a conflict that is an error",
+        "template/app/database.py",
+        r"except sa\.exc\.IntegrityError",
+        "except sa.exc.InvalidRequestError",
+    ),
+    Mutant(
+        "a migration that lacks a column",
+        "template/migrations/versions/crud/0001_users.py",
+        r'        sa.Column\("created_at".*\n',
+    ),
+    Mutant(
+        "a test that is skipped",
+        "template/tests/probes/test_probes.py",
+        r"\ndef test_ready_names",
+        "\n@pytest.mark.skip\ndef test_ready_names",
+    ),
+    Mutant(
+        "tests that are gone", "template/tests/uploads/test_uploads.py", "def test_", "def check_"
+    ),
+    Mutant(
+        "a process that dies",
+        "template/tests/test_service.py",
+        r"\Z",
+        "\n\ndef test_nothing() -> None:\n    import os\n\n    os.kill(os.getpid(), 11)\n",
+    ),
+]
+
+
+def copy_repository(folder: Path) -> Path:
+    ignored = shutil.ignore_patterns(".git", ".nox", ".venv", "__pycache__", ".*_cache", "*report")
+    return Path(shutil.copytree(ROOT, folder, ignore=ignored))
+
+
+def seed(mutant: Mutant, folder: Path) -> None:
+    """Put the fault into a copy.
+
+    Raises:
+        AssertionError: the file has no place for it any more; then the mutant must follow it.
+    """
+    path = folder / mutant.file
+    text = path.read_text()
+    changed = re.sub(mutant.old, mutant.new, text) if mutant.old else text
+    path.write_text(changed)
+    path.chmod(mutant.mode)
+    assert changed != text or mutant.mode != 0o644, f"{mutant.name}: no place in {mutant.file}"
+
+
+def is_found(mutant: Mutant, cache: Path, arguments: list[str]) -> tuple[bool, str]:
+    """Whether the matrix turns red, and its own words for it."""
+    with tempfile.TemporaryDirectory(prefix="mutant-") as name:
+        folder = copy_repository(Path(name) / "copy")
+        seed(mutant, folder)
+        command = [sys.executable, "-m", "tests.matrix", "--fail-fast", f"--cache={cache}"]
+        result = subprocess.run(
+            [*command, *arguments], cwd=folder, capture_output=True, text=True, env=os.environ
+        )
+    red = re.search(r"^FAILED (.*)", result.stdout, re.M)
+    words = red[1] if red else (result.stderr or result.stdout).strip().splitlines()[-1]
+    return result.returncode != 0, words
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="nox -s mutants --", description=__doc__)
+    parser.add_argument("--only", help="just the mutants whose name has this")
+    parser.add_argument("--cache", type=Path, default=Path(".mypy_cache"), help="mypy's folder")
+    arguments, others = parser.parse_known_args()
+    chosen = [m for m in MUTANTS if not arguments.only or arguments.only in m.name]
+    survivors = []
+    found, words = is_found(CONTROL, arguments.cache.resolve(), others)
+    if found:
+        print(f"The matrix is red without a mutant: {words}")
+        return 1
+    for mutant in chosen:
+        started = time.monotonic()
+        found, words = is_found(mutant, arguments.cache.resolve(), others)
+        if not found:
+            survivors.append(mutant.name)
+        verdict = "found" if found else "SURVIVED"
+        print(f"{verdict} in {duration(time.monotonic() - started)}: {mutant.name}", flush=True)
+        print(f"    {words[:150]}", flush=True)
+    print(f"Mutants: {len(chosen)} seeded, {len(chosen) - len(survivors)} found.")
+    return 1 if survivors or not chosen else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

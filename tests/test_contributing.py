@@ -1,0 +1,71 @@
+"""CONTRIBUTING, followed word for word."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.combinations import ROOT
+from tests.matrix.mutants import copy_repository
+
+STEPS = re.findall(
+    r"^```\w+\n# ([\w./]+)(?:, (after|before|in the place of) \"([^\n]*)\")?\n(.*?)^```$",
+    (ROOT / "CONTRIBUTING.md").read_text(),
+    re.MULTILINE | re.DOTALL,
+)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    return copy_repository(tmp_path / "copy")
+
+
+def follow(root: Path, name: str, where: str, anchor: str, text: str) -> None:
+    path = root / name
+    if not where:
+        assert not path.exists(), f"{name} is there already"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return
+    anchor = anchor.replace("\\n", "\n")
+    old = path.read_text()
+    assert old.count(anchor) == 1, f"{name} has not exactly one {anchor!r}"
+    body = text.removesuffix("\n")
+    new = {"after": f"{anchor}\n{body}", "before": f"{body}\n{anchor}", "in the place of": body}
+    path.write_text(old.replace(anchor, new[where]))
+
+
+def matrix(root: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "tests.matrix", *arguments],
+        cwd=root,
+        env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_a_component_is_added_by_its_steps(copy: Path) -> None:
+    unknown = matrix(copy, "--only", "greetings")
+    assert "There is no 'greetings'" in unknown.stderr
+    assert len(STEPS) >= 7
+    for step in STEPS:
+        follow(copy, *step)
+    found = matrix(
+        copy, "--only", "greetings", "--only", "jwt,probes,greetings", "--only", "probes"
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert "Combinations: 3 expected, 3 run, 3 passed" in found.stdout
+
+
+def test_a_component_without_its_oracle_is_red(copy: Path) -> None:
+    for step in STEPS:
+        if step[0] != "tests/oracle.py":
+            follow(copy, *step)
+    found = matrix(copy, "--only", "greetings")
+    assert found.returncode == 1
+    assert "FAILED greetings: AssertionError: files that should not be there" in found.stdout
+    assert "again: nox -s matrix -- --only 'greetings'" in found.stdout
