@@ -1,0 +1,64 @@
+"""Before the files are rendered: take out of Cookiecutter's copy of the template what copier.yml
+excludes. Nothing is ever deleted in a project, which may be older and hold files of its owner's.
+"""
+
+import json
+import sys
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+
+CONTEXT = json.loads(r"""{{ cookiecutter | tojson }}""")
+GIVEN = json.loads(r"""{{ _cookiecutter | tojson }}""")
+REPO = Path(CONTEXT["_repo_dir"])
+sys.path.insert(0, str(REPO))
+from cookiecutter_answers import CONFIG, TREE, answers, asked, render  # noqa: E402
+
+
+def refuse_lists() -> None:
+    """Cookiecutter reads a list among a user's defaults as a choice, and takes its first name."""
+    for name, value in GIVEN.items():
+        if asked(name) and isinstance(value, list):
+            sys.exit(f'{name}: write one text, "{", ".join(map(str, value))}", not a list.')
+
+
+def patterns() -> list[str]:
+    """The lines of ``_exclude``, rendered with the answers."""
+    known = answers(CONTEXT)
+    lines = "\n".join(render(entry, known) for entry in CONFIG["_exclude"]).splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def matches(pattern: str, path: PurePosixPath) -> bool:
+    """Whether a line of a .gitignore names the path or a folder above it: ``/a/*`` from the root,
+    ``/a/*/`` only what is below such a folder, ``*.py[co]`` anywhere. ``**`` is not supported.
+    """
+    names, parts = pattern.strip("/").split("/"), path.parts
+    if pattern.endswith("/"):
+        parts = parts[:-1]
+    if "/" not in pattern.rstrip("/"):
+        return any(fnmatchcase(part, names[0]) for part in parts)
+    return len(parts) >= len(names) and all(map(fnmatchcase, parts, names))
+
+
+def excluded(path: PurePosixPath, lines: Iterable[str]) -> bool:
+    """The last line that matches decides; with ``!`` it takes the path in again."""
+    result = False
+    for line in lines:
+        if matches(line.removeprefix("!"), path):
+            result = not line.startswith("!")
+    return result
+
+
+def main() -> None:
+    refuse_lists()
+    tree, lines = REPO / TREE, patterns()
+    for path in sorted(tree.rglob("*"), reverse=True):
+        if excluded(PurePosixPath(path.relative_to(tree)), lines):
+            if not path.is_dir():
+                path.unlink()
+            elif not any(path.iterdir()):
+                path.rmdir()
+
+
+main()
