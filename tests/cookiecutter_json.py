@@ -4,50 +4,38 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from cookiecutter_answers import CONFIG, QUESTIONS, answers, asked, choices
+from cookiecutter_answers import CONFIG, ENVIRONMENT, QUESTIONS, answers, asked, choices
 from tests.combinations import ROOT
 
 PATH = ROOT / "cookiecutter.json"
 
-#: While Cookiecutter asks, an expression starts with a control character, which no answer may hold.
-#: So an answer is a text, whatever it looks like, and never a template.
-MARK = "\u001f"
-ASKING = {
-    "block_start_string": f"{MARK}{{%",
-    "variable_start_string": f"{MARK}{{{{",
-    "comment_start_string": f"{MARK}{{#",
-}
-#: In the files, copier.yml's markers. Cookiecutter itself sets the two that are left out.
-RENDERING = {"variable_start_string": "{{", "comment_start_string": "{#"} | {
-    name: value
-    for name, value in CONFIG["_envops"].items()
-    if name not in {"keep_trailing_newline", "undefined"}
+#: Cookiecutter knows the others as well, and always sets these two itself.
+ITS_OWN = {"keep_trailing_newline", "undefined"}
+#: Lists that are the same in each render: what is written.
+CONSTANTS = {
+    name: question["default"]
+    for name, question in QUESTIONS.items()
+    if isinstance(question["default"], list)
 }
 
 
 def document() -> dict[str, Any]:
-    """cookiecutter.json: each question, and as a private variable what the templates see of it."""
+    """cookiecutter.json. hooks/pre_prompt.py adds what the files see of the answers."""
+    envops = {"variable_start_string": "{{", "comment_start_string": "{#"} | CONFIG["_envops"]
+    visible = list(filter(asked, QUESTIONS))
     return {
-        "_extensions": ["cookiecutter_answers.Answers"],
-        "_jinja2_env_vars": ASKING,
-        "_envops": RENDERING,
-        **dict(variables()),
-        "__envops": expression("cookiecutter._jinja2_env_vars.update(cookiecutter._envops)"),
-        "__prompts__": {name: prompt(name) for name in filter(asked, QUESTIONS)},
+        "_jinja2_env_vars": {k: v for k, v in envops.items() if k not in ITS_OWN},
+        **{name: in_its_words(QUESTIONS[name]["default"]) for name in visible},
+        "__prompts__": {name: prompt(name) for name in visible},
     }
 
 
-def variables() -> Iterator[tuple[str, str]]:
-    for name, question in QUESTIONS.items():
-        if asked(name):
-            default = question["default"]
-            computed = expression(f"cookiecutter | default_answer('{name}')")
-            yield name, computed if "{{" in default else default
-        yield f"__{name}", expression(f"cookiecutter | answer('{name}')")
-
-
-def expression(text: str) -> str:
-    return f"{MARK}{{{{ {text} }}}}"
+def in_its_words(text: str) -> str:
+    """A default of copier.yml, with the names that Cookiecutter gives the other answers."""
+    names = {name: f"cookiecutter.{name}" for name in filter(asked, QUESTIONS)}
+    names |= {name: json.dumps(value) for name, value in CONSTANTS.items()}
+    tokens = ENVIRONMENT.lex(text)
+    return "".join(names.get(v, v) if kind == "name" else v for _, kind, v in tokens)
 
 
 def prompt(name: str) -> str:
@@ -55,18 +43,17 @@ def prompt(name: str) -> str:
     question, lines = QUESTIONS[name], [str(QUESTIONS[name]["help"])]
     if question.get("multiselect"):
         lines = [lines[0].partition(" (")[0] + " (names with commas between, or none)"]
-    if "choices" in question:
-        lines += [f"    {label}" for label in labels(name)]
     if isinstance(question.get("when"), str):
         lines[0] += " (Enter where it does not matter)"
-    return "\n".join([*lines, "   "] if len(lines) > 1 else lines)
+    if "choices" in question:
+        lines += [*(f"    {label}" for label in labels(name)), "   "]
+    return "\n".join(lines)
 
 
 def labels(name: str) -> Iterator[str]:
     """What people may write, with what it means."""
     listed = QUESTIONS[name]["choices"]
-    hidden = [other for other in QUESTIONS if isinstance(QUESTIONS[other]["default"], list)]
-    refusals = choices(name, answers({}, hidden))
+    refusals = choices(name, answers({}, CONSTANTS))
     for label, (value, refusal) in zip(listed, refusals.items(), strict=True):
         if not refusal:
             yield label if label.startswith(value) else f"{value} — {label}"
