@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from binaryornot.check import is_binary
+
 REPO = Path.cwd()
 sys.path.insert(0, str(REPO))
 from cookiecutter_answers import (  # noqa: E402
@@ -53,14 +55,11 @@ def expression(function: str, name: str) -> str:
 
 def prepend_aliases(path: Path) -> None:
     """One line ahead of a text, of the words that it uses. Nothing of it is left in a project."""
-    content = path.read_bytes()
-    try:
-        text = content.decode()
-    except UnicodeDecodeError:
-        return  # Not a text: copied as it is.
-    used = [alias(name) for name in QUESTIONS if name in text]
-    if used:
-        path.write_bytes("".join([*used, "\n"]).encode() + content)
+    if is_binary(str(path)):
+        return  # Cookiecutter copies it as it is.
+    text = path.read_text("utf-8")
+    if used := [alias(name) for name in QUESTIONS if name in text]:
+        path.write_text("".join([*used, "\n", text]), "utf-8")
 
 
 def alias(name: str) -> str:
