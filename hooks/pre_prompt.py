@@ -21,15 +21,16 @@ from cookiecutter_answers import (  # noqa: E402
 )
 
 #: While Cookiecutter asks, an expression starts with a control character, which no answer may hold.
-#: So an answer is a text, whatever it looks like, and never a template.
-MARK = "\u001f"
+#: So an answer is a text, whatever it looks like, and never a template. Cookiecutter before 2.6
+#: takes no markers there; it reads this start as an expression, and answers as templates.
+START = "{{ '\u001f' and "
 ASKING = {
-    "block_start_string": f"{MARK}{{%",
-    "variable_start_string": f"{MARK}{{{{",
-    "comment_start_string": f"{MARK}{{#",
+    "block_start_string": "\u001f{%",
+    "variable_start_string": START,
+    "comment_start_string": "\u001f{#",
 }
 #: After the last question, the files have their own markers again.
-RENDERING = "cookiecutter._jinja2_env_vars.update(cookiecutter._rendering)"
+RENDERING = f"{START}cookiecutter._jinja2_env_vars.update(cookiecutter._rendering) }}}}"
 
 
 def add_values(document: dict[str, Any]) -> dict[str, Any]:
@@ -46,11 +47,11 @@ def add_values(document: dict[str, Any]) -> dict[str, Any]:
             computed = "{{" in document.pop(name)
             result[name] = expression("default_answer", name) if computed else question["default"]
         result[f"__{name}"] = expression("answer", name)
-    return result | document | {"__rendering": f"{MARK}{{{{ {RENDERING} }}}}"}
+    return result | document | {"__rendering": RENDERING}
 
 
 def expression(function: str, name: str) -> str:
-    return f"{MARK}{{{{ cookiecutter | {function}('{name}') }}}}"
+    return f"{START}cookiecutter | {function}('{name}') }}}}"
 
 
 def prepend_aliases(path: Path) -> None:

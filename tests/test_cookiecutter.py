@@ -5,11 +5,11 @@ import re
 import shutil
 import subprocess
 import sys
-import tomllib
 import zipfile
 from pathlib import Path
 from typing import Any
 
+import cookiecutter
 import copier
 import pytest
 import yaml
@@ -17,7 +17,7 @@ from copier import VcsRef
 from pytest_cookies.plugin import Cookies
 
 from tests import cookiecutter_json, engines
-from tests.combinations import ROOT, components, render
+from tests.combinations import components, render
 from tests.engines import Prepared, bake, tree
 from tests.test_questions import CONTRACT, asked, choices
 
@@ -91,12 +91,6 @@ def accepted(preset: str) -> bool:
 
 def as_arguments(**answers: Any) -> list[str]:
     return [f"{name}={engines.as_text(value)}" for name, value in answers.items()]
-
-
-def group(name: str) -> list[str]:
-    """The pinned requirements of a group in pyproject.toml."""
-    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
-    return [str(requirement) for requirement in groups[name]]
 
 
 def recorded(service: Path) -> dict[str, Any]:
@@ -409,12 +403,16 @@ def test_the_next_steps_are_shown(template: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.integration
-def test_cookiecutter_alone_is_enough(template: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", ["2.4.0", "2.6.0", cookiecutter.__version__])
+def test_cookiecutter_alone_is_enough(template: Path, tmp_path: Path, version: str) -> None:
     """No Copier and no git; a template that is in no repository."""
-    subprocess.run([sys.executable, "-m", "virtualenv", "--quiet", tmp_path / "venv"], check=True)
-    python = tmp_path / "venv" / "bin" / "python"
-    (pin,) = [pin for pin in group("test") if pin.startswith("cookiecutter==")]
-    subprocess.run([python, "-m", "pip", "install", "--quiet", pin], check=True)
+    install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    tools, python = tmp_path / "tools", tmp_path / "venv" / "bin" / "python"
+    subprocess.run([sys.executable, *install, "--target", tools, "virtualenv"], check=True)
+    environment = os.environ | {"PYTHONPATH": str(tools)}
+    command = [sys.executable, "-m", "virtualenv", "--quiet", tmp_path / "venv"]
+    subprocess.run(command, check=True, env=environment)
+    subprocess.run([python, *install, f"cookiecutter=={version}"], check=True)
     environment = {"HOME": str(tmp_path), "PATH": str(python.parent)}
     arguments = ["--no-input", str(template), *as_arguments(components=components())]
     service = project(tmp_path / "projects", *arguments, python=str(python), env=environment)
