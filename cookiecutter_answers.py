@@ -48,8 +48,12 @@ def default_answer(given: Mapping[str, Any], name: str) -> str:
 
 
 def answer(given: Mapping[str, Any], name: str) -> str:
-    """An answer that is checked, or a derived word. A list becomes words with spaces between."""
-    value = answers(given, [*before(name), name])[name]
+    """An answer that is checked, or a derived word."""
+    return as_text(answers(given, [*before(name), name])[name])
+
+
+def as_text(value: Any) -> str:
+    """A value as a private variable of Cookiecutter, which is always a text."""
     return " ".join(value) if isinstance(value, list) else str(value)
 
 

@@ -7,12 +7,21 @@ import sys
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 CONTEXT = json.loads(r"""{{ cookiecutter | tojson }}""")
 GIVEN = json.loads(r"""{{ _cookiecutter | tojson }}""")
 REPO = Path(CONTEXT["_repo_dir"])
 sys.path.insert(0, str(REPO))
-from cookiecutter_answers import CONFIG, TREE, answers, asked, render  # noqa: E402
+from cookiecutter_answers import (  # noqa: E402
+    CONFIG,
+    TREE,
+    Refused,
+    answers,
+    as_text,
+    asked,
+    render,
+)
 
 
 def refuse_lists() -> None:
@@ -22,9 +31,22 @@ def refuse_lists() -> None:
             sys.exit(f'{name}: write one text, "{", ".join(map(str, value))}", not a list.')
 
 
-def patterns() -> list[str]:
+def replayed_answers() -> dict[str, Any]:
+    """The answers, which were checked before; a replay file can be older, or edited by hand."""
+    try:
+        known = answers(CONTEXT)
+    except Refused as error:
+        sys.exit(error.message)
+    for name, value in known.items():
+        if CONTEXT[f"__{name}"] != as_text(value):
+            sys.exit(
+                f"{name}: the replay file contradicts itself; give the answers by their names."
+            )
+    return known
+
+
+def patterns(known: dict[str, Any]) -> list[str]:
     """The lines of ``_exclude``, rendered with the answers."""
-    known = answers(CONTEXT)
     lines = "\n".join(render(entry, known) for entry in CONFIG["_exclude"]).splitlines()
     return [line for line in lines if line and not line.startswith("#")]
 
@@ -52,7 +74,7 @@ def excluded(path: PurePosixPath, lines: Iterable[str]) -> bool:
 
 def main() -> None:
     refuse_lists()
-    tree, lines = REPO / TREE, patterns()
+    tree, lines = REPO / TREE, patterns(replayed_answers())
     for path in sorted(tree.rglob("*"), reverse=True):
         if excluded(PurePosixPath(path.relative_to(tree)), lines):
             if not path.is_dir():

@@ -1,5 +1,6 @@
 """Cookiecutter renders what Copier renders: files, bytes, permissions and folders."""
 
+import json
 import os
 import re
 import shutil
@@ -362,6 +363,27 @@ def test_a_replay_gives_the_same_again(template: Path, tmp_path: Path) -> None:
     assert tree(second) == tree(first)
 
 
+@pytest.mark.parametrize(
+    ("edit", "sentence"),
+    [
+        ({"components": "crud"}, "components: the replay file contradicts itself"),
+        ({"preset": "foo"}, f"preset: 'foo' is not one of {offered('preset')}."),
+    ],
+)
+def test_an_edited_replay_is_refused(
+    template: Path, tmp_path: Path, edit: dict[str, str], sentence: str
+) -> None:
+    project(tmp_path / "first", "--no-input", str(template), "components=jwt")
+    (replay,) = (tmp_path / "home" / ".cookiecutter_replay").iterdir()
+    content = json.loads(replay.read_text())
+    content["cookiecutter"] |= edit
+    replay.write_text(json.dumps(content))
+    result = run(tmp_path / "second", f"--replay-file={replay}", str(template))
+    assert result.returncode == 1
+    assert result.stderr.startswith(sentence)
+    assert list((tmp_path / "second").iterdir()) == []
+
+
 def test_overwriting_keeps_what_is_the_owners(template: Path, tmp_path: Path) -> None:
     """Files of components that are no longer chosen stay too, as with Copier."""
     folder = tmp_path / "projects"
@@ -410,7 +432,7 @@ def test_cookiecutter_alone_is_enough(template: Path, tmp_path: Path, version: s
     tools, python = tmp_path / "tools", tmp_path / "venv" / "bin" / "python"
     subprocess.run([sys.executable, *install, "--target", tools, "virtualenv"], check=True)
     environment = os.environ | {"PYTHONPATH": str(tools)}
-    command = [sys.executable, "-m", "virtualenv", "--quiet", tmp_path / "venv"]
+    command = [sys.executable, "-m", "virtualenv", "--quiet", str(tmp_path / "venv")]
     subprocess.run(command, check=True, env=environment)
     subprocess.run([python, *install, f"cookiecutter=={version}"], check=True)
     environment = {"HOME": str(tmp_path), "PATH": str(python.parent)}
