@@ -4,9 +4,9 @@ excludes. Nothing is ever deleted in a project, which may be older and hold file
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 CONTEXT = json.loads(r"""{{ cookiecutter | tojson }}""")
@@ -51,11 +51,11 @@ def patterns(known: dict[str, Any]) -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def matches(pattern: str, path: PurePosixPath) -> bool:
+def matches(pattern: str, parts: Sequence[str]) -> bool:
     """Whether a line of a .gitignore names the path or a folder above it: ``/a/*`` from the root,
     ``/a/*/`` only what is below such a folder, ``*.py[co]`` anywhere. ``**`` is not supported.
     """
-    names, parts = pattern.strip("/").split("/"), path.parts
+    names = pattern.strip("/").split("/")
     if pattern.endswith("/"):
         parts = parts[:-1]
     if "/" not in pattern.rstrip("/"):
@@ -63,20 +63,19 @@ def matches(pattern: str, path: PurePosixPath) -> bool:
     return len(parts) >= len(names) and all(map(fnmatchcase, parts, names))
 
 
-def excluded(path: PurePosixPath, lines: Iterable[str]) -> bool:
+def excluded(parts: Sequence[str], lines: Sequence[str]) -> bool:
     """The last line that matches decides; with ``!`` it takes the path in again."""
-    result = False
-    for line in lines:
-        if matches(line.removeprefix("!"), path):
-            result = not line.startswith("!")
-    return result
+    for line in reversed(lines):
+        if matches(line.removeprefix("!"), parts):
+            return not line.startswith("!")
+    return False
 
 
 def main() -> None:
     refuse_lists()
     tree, lines = REPO / TREE, patterns(replayed_answers())
     for path in sorted(tree.rglob("*"), reverse=True):
-        if excluded(PurePosixPath(path.relative_to(tree)), lines):
+        if excluded(path.relative_to(tree).parts, lines):
             if not path.is_dir():
                 path.unlink()
             elif not any(path.iterdir()):

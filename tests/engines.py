@@ -19,6 +19,7 @@ from typing import Any
 from unittest import mock
 
 import jinja2
+from binaryornot.check import is_binary
 from cookiecutter.exceptions import FailedHookException
 from cookiecutter.main import cookiecutter
 from plumbum import local
@@ -32,6 +33,7 @@ SYNTAX = (
     *("trim_blocks", "lstrip_blocks", "newline_sequence", "keep_trailing_newline"),
     *("optimized", "autoescape", "is_async"),
 )
+BINARY: dict[tuple[int, int, int], bool] = {}
 IGNORED = shutil.ignore_patterns("__pycache__", ".*_cache", "instance")
 
 
@@ -78,6 +80,7 @@ def bake(prepared: Prepared, folder: Path, answers: Mapping[str, Any]) -> Path:
         with (
             mock.patch("cookiecutter.main.run_pre_prompt_hook", return_value=repository),
             mock.patch("cookiecutter.hooks.run_script", run_rendered),
+            mock.patch("cookiecutter.generate.is_binary", is_binary_once),
         ):
             project = cookiecutter(
                 str(prepared.template),
@@ -87,6 +90,15 @@ def bake(prepared: Prepared, folder: Path, answers: Mapping[str, Any]) -> Path:
                 default_config=config,
             )
     return Path(project)
+
+
+def is_binary_once(path: str) -> bool:
+    """What Cookiecutter asks about each file; a hard link is the file it was."""
+    found = os.stat(path)
+    key = (found.st_ino, found.st_size, found.st_mtime_ns)
+    if key not in BINARY:
+        BINARY[key] = is_binary(path)
+    return BINARY[key]
 
 
 def as_text(value: Any) -> str:

@@ -30,7 +30,9 @@ for name in ("first", "second"):
     with without_git():
         assert tree(render(template, folder / name, **answers)) == plain
     assert tree(bake(prepared, folder / f"{name} bake", answers)) == plain
-    assert bool(compiled) is (name == "first"), len(compiled)
+    # Cookiecutter also compiles the path of each folder that it makes, and those differ.
+    folders = sum(path.is_dir() for path in (folder / f"{name} bake").rglob("*"))
+    assert (len(compiled) <= folders) is (name == "second"), len(compiled)
 """
 
 
