@@ -41,11 +41,11 @@ def source() -> str:
     for folder in filter(None, (os.environ.get("PWD"), CONTEXT["_output_dir"])):
         if (path := Path(folder, name)).exists():
             return name if Path(name).is_absolute() else os.path.normpath(path)
-    if not re.match(r"\w+@|.*://|gh:|gl:", name):
+    if not re.match(r"\.|\w+@|.*://|gh:|gl:", name):
         # An abbreviation of the user's own, or a template that Cookiecutter has fetched before.
         name = git("remote", "get-url", "origin") or name
-    known = re.match(r"git@|git\+|git://|gh:|gl:", name) or name.endswith((".git", ".zip"))
-    return name if known else f"git+{name}"
+    known = name.startswith(("git@", "git+", "git://")) or name.endswith((".git", ".zip"))
+    return name if known or "://" not in name else f"git+{name}"
 
 
 def record(known: dict[str, Any]) -> dict[str, Any]:
