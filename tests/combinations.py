@@ -4,7 +4,6 @@ itself, and so does a question that only one component asks.
 
 import random
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -177,19 +176,6 @@ def sample(count: int, seed: int) -> list[Combination]:
     """So many different ones by chance, the same for the same seed; all where there are no more."""
     everything = list(all_combinations())
     return random.Random(seed).sample(everything, min(count, len(everything)))
-
-
-def snapshot(folder: Path) -> Path:
-    """The template as it lies here, outside git: Copier renders that about twice as fast."""
-    folder.mkdir(parents=True, exist_ok=True)
-    ignored = shutil.ignore_patterns("__pycache__", ".*_cache", "instance")
-    for name in ("copier.yml", "template"):
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=ignored)
-        else:
-            shutil.copy(source, folder)
-    return folder
 
 
 def render(template: Path, folder: Path, **answers: Any) -> Path:

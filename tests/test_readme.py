@@ -26,7 +26,8 @@ def commands(start: str) -> list[str]:
 
 
 def test_every_command_is_of_a_kind_that_is_run() -> None:
-    kinds = ("git clone ", "python3 noxfile.py", "nox -s ", "copier copy ", "copier update ")
+    engines = ("copier copy ", "copier update ", "cookiecutter ")
+    kinds = ("git clone ", "python3 noxfile.py", "nox -s ", *engines)
     others = [c for c in COMMANDS if not c.startswith((*kinds, "pipx ", "git commit ", "cd "))]
     assert others == []
 
@@ -42,19 +43,30 @@ def test_the_sessions_exist_and_ci_runs_the_tests() -> None:
 
 @pytest.mark.parametrize("command", commands("copier copy "))
 def test_copy_commands_render(command: str, tmp_path: Path) -> None:
-    run_copier(command, folder(tmp_path))
+    run_command(command, folder(tmp_path))
     assert (tmp_path / "my-service" / "wsgi.py").exists()
 
 
+def test_cookiecutter_commands_render(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    clone = folder(tmp_path)
+    first, second = commands("cookiecutter ")
+    run_command(first, clone)
+    assert (tmp_path / "my-service" / "app" / "pagination").is_dir()
+    run_command(second, clone)
+    assert (tmp_path / "pet-shop" / "app" / "jwt").is_dir()
+    assert not (tmp_path / "pet-shop" / "app" / "pagination").exists()
+
+
 def test_update_commands_toggle_components(tmp_path: Path) -> None:
-    run_copier(commands("copier copy ")[0], folder(tmp_path))
+    run_command(commands("copier copy ")[0], folder(tmp_path))
     service = tmp_path / "my-service"
     git(service, "init", "--quiet")
     commit(service)
     updates = commands("copier update ")
     assert updates
     for command in updates:
-        run_copier(command, service)
+        run_command(command, service)
         commit(service)
     answers = yaml.safe_load((service / ".copier-answers.yml").read_text())
     assert answers["components"] == ["crud", "jwt", "pagination", "probes"]
@@ -77,10 +89,12 @@ def folder(parent: Path) -> Path:
     return parent / "clone"
 
 
-def run_copier(command: str, folder: Path) -> None:
+def run_command(command: str, folder: Path) -> None:
     """Run a README's command word for word, but with every question answered by its default."""
     if "--defaults" not in command:
         command = command.replace("copier copy ", "copier copy --defaults ")
+    if "--no-input" not in command:
+        command = command.replace("cookiecutter ", "cookiecutter --no-input ")
     path = f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}"
     result = subprocess.run(
         command, shell=True, cwd=folder, env=os.environ | {"PATH": path}, capture_output=True

@@ -86,6 +86,8 @@ def main() -> int:
         print(f"\nFAILED {result.key}: {result.failure}")
         print(f"  its output: {arguments.report / 'logs' / result.log}")
         print(f"  again: nox -s matrix -- --only '{result.key}'")
+    if matrix.drift:
+        print(f"\nFAILED {matrix.drift}\n  again: nox -s cookiecutter")
     print(f"\n{matrix.summary()}\n  report: {arguments.report / 'index.html'}")
     if stopped:
         print("Stopped. What is done is kept: go on with the same command and --resume.")

@@ -1,6 +1,5 @@
 """What is checked of one combination, in a process of its own."""
 
-import ast
 import json
 import os
 import re
@@ -18,6 +17,7 @@ import yaml
 
 from tests import oracle
 from tests.combinations import Combination, render
+from tests.engines import Prepared, bake, tree, without_git
 
 #: What the platform sets and no field of the settings has.
 PLATFORM_VARIABLES = {"APP_ENV", "PORT", "SECRETS_DIR", "WEB_CONCURRENCY", "WEB_THREADS"}
@@ -36,7 +36,7 @@ class Clock:
         self.phases[phase] = time.process_time() - started
 
 
-def check(combination: Combination, template: Path, folder: Path) -> dict[str, Any]:
+def check(combination: Combination, prepared: Prepared, folder: Path) -> dict[str, Any]:
     """Render a combination into ``folder`` and check all that concerns it alone.
 
     Raises:
@@ -44,8 +44,10 @@ def check(combination: Combination, template: Path, folder: Path) -> dict[str, A
     """
     clock = Clock()
     forget_variables(combination)
-    with clock("render"):
-        service = render(template, folder / "service", **combination.answers)
+    with clock("render"), without_git():
+        service = render(prepared.template, folder / "service", **combination.answers)
+    with clock("parity"):
+        check_parity(service, bake(prepared, folder / "cookiecutter", combination.answers))
     with clock("files"):
         check_files(service, combination)
         check_texts(service)
@@ -64,6 +66,14 @@ def forget_variables(combination: Combination) -> None:
     """The shell's own variables must not decide what is tested."""
     for name in oracle.variables(combination) | PLATFORM_VARIABLES:
         os.environ.pop(name, None)
+
+
+def check_parity(service: Path, project: Path) -> None:
+    """What Cookiecutter rendered is what Copier rendered, to the byte."""
+    ours, theirs = tree(service), tree(project)
+    assert_same("files of Cookiecutter's", set(theirs), set(ours))
+    others = [name for name in ours if ours[name] != theirs[name]]
+    assert not others, f"Cookiecutter renders others: {others}"
 
 
 def check_files(service: Path, combination: Combination) -> None:
@@ -218,15 +228,3 @@ def run_own_tests(combination: Combination, folder: Path) -> int:
     expected = {name for name in oracle.files(combination) if Path(name).match("test_*.py")}
     assert_same("files with tests", counts.files, expected)
     return counts.outcomes["passed"]
-
-
-def imports(service: Path) -> set[str]:
-    """The modules that any file of a service imports, but not its own."""
-    found = set()
-    for path in service.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Import):
-                found |= {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                found.add(node.module)
-    return {name for name in found if name.partition(".")[0] not in {"app", "tests"}}

@@ -4,7 +4,6 @@ Each is seeded in a copy of the repository, and each has to turn the matrix red.
 """
 
 import argparse
-import os
 import re
 import shutil
 import subprocess
@@ -88,6 +87,10 @@ MUTANTS = [
     Mutant("a file that stays", "copier.yml", r"    /app/commands.py\n", ""),
     Mutant("a file that is lost", "copier.yml", r"    /app/migrations.py", "    /app/api.py"),
     Mutant("an executable file", "template/wsgi.py", mode=0o755),
+    # The other engine.
+    Mutant("a question that drifts", "cookiecutter.json", "My Service", "Your Service"),
+    Mutant("a filter that Cookiecutter lacks", "template/wsgi.py", '"""', '"""{{ "" | to_json }}'),
+    Mutant("a hook that leaves a file", "hooks/pre_gen_project.py", r"path\.rmdir\(\)", "pass"),
     # What is rendered.
     Mutant("residue", "template/Procfile", "web:", "web: {% raw %}"),
     Mutant("a gap", "template/compose.yaml", "\nservices:", "\n\n\n\nservices:"),
@@ -169,9 +172,9 @@ MUTANTS = [
 ]
 
 
-def copy_repository(folder: Path) -> Path:
+def copy_repository(folder: Path, origin: Path = ROOT) -> Path:
     ignored = shutil.ignore_patterns(".git", ".nox", ".venv", "__pycache__", ".*_cache", "*report")
-    return Path(shutil.copytree(ROOT, folder, ignore=ignored))
+    return Path(shutil.copytree(origin, folder, ignore=ignored))
 
 
 def seed(mutant: Mutant, folder: Path) -> None:
@@ -188,18 +191,20 @@ def seed(mutant: Mutant, folder: Path) -> None:
     assert changed != text or mutant.mode != 0o644, f"{mutant.name}: no place in {mutant.file}"
 
 
-def is_found(mutant: Mutant, cache: Path, arguments: list[str]) -> tuple[bool, str]:
-    """Whether the matrix turns red, and its own words for it."""
+def find(mutant: Mutant, origin: Path, cache: Path, arguments: list[str]) -> str:
+    """What the matrix says of a mutant, or nothing where it passes.
+
+    Raises:
+        AssertionError: the matrix itself broke, which finds nothing.
+    """
     with tempfile.TemporaryDirectory(prefix="mutant-") as name:
-        folder = copy_repository(Path(name) / "copy")
+        folder = copy_repository(Path(name) / "copy", origin)
         seed(mutant, folder)
         command = [sys.executable, "-m", "tests.matrix", "--fail-fast", f"--cache={cache}"]
-        result = subprocess.run(
-            [*command, *arguments], cwd=folder, capture_output=True, text=True, env=os.environ
-        )
+        result = subprocess.run([*command, *arguments], cwd=folder, capture_output=True, text=True)
     red = re.search(r"^FAILED (.*)", result.stdout, re.M)
-    words = red[1] if red else (result.stderr or result.stdout).strip().splitlines()[-1]
-    return result.returncode != 0, words
+    assert bool(red) == (result.returncode == 1), f"the matrix broke:\n{result.stderr}"
+    return red[1] if red else ""
 
 
 def main() -> int:
@@ -209,18 +214,19 @@ def main() -> int:
     arguments, others = parser.parse_known_args()
     chosen = [m for m in MUTANTS if not arguments.only or arguments.only in m.name]
     survivors = []
-    found, words = is_found(CONTROL, arguments.cache.resolve(), others)
-    if found:
-        print(f"The matrix is red without a mutant: {words}")
-        return 1
-    for mutant in chosen:
-        started = time.monotonic()
-        found, words = is_found(mutant, arguments.cache.resolve(), others)
-        if not found:
-            survivors.append(mutant.name)
-        verdict = "found" if found else "SURVIVED"
-        print(f"{verdict} in {duration(time.monotonic() - started)}: {mutant.name}", flush=True)
-        print(f"    {words[:150]}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="mutants-") as name:
+        origin = copy_repository(Path(name) / "origin")  # may be edited while this runs
+        for mutant in [CONTROL, *chosen]:
+            started = time.monotonic()
+            words = find(mutant, origin, arguments.cache.resolve(), others)
+            if mutant is CONTROL:
+                assert not words, f"red without a mutant: {words}"
+                continue
+            if not words:
+                survivors.append(mutant.name)
+            verdict = "found" if words else "SURVIVED"
+            print(f"{verdict} in {duration(time.monotonic() - started)}: {mutant.name}")
+            print(f"    {words[:150]}", flush=True)
     print(f"Mutants: {len(chosen)} seeded, {len(chosen) - len(survivors)} found.")
     return 1 if survivors or not chosen else 0
 

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import importlib.metadata
+import io
 import json
 import shutil
 import sys
@@ -14,7 +15,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.combinations import ROOT, Combination, snapshot
+from tests import cookiecutter_json
+from tests.combinations import ROOT, Combination
+from tests.combinations import render as copier
+from tests.engines import SOURCES, Prepared, bake, cache_compiled_templates, prepare, snapshot
 from tests.matrix import checks, static
 from tests.matrix.forks import Forks, Outcome, import_all
 from tests.matrix.progress import Progress
@@ -69,6 +73,7 @@ class Matrix:
         shutil.rmtree(logs, ignore_errors=True)
         self.forks = Forks(settings.jobs, logs)
         self.record = settings.report / "results.jsonl"
+        self.prepared: Prepared
 
     @property
     def failed(self) -> list[Result]:
@@ -77,7 +82,15 @@ class Matrix:
     @property
     def complete(self) -> bool:
         """Whether every combination that was expected ran and passed."""
-        return self.results.keys() == self.combinations.keys() and not self.failed
+        ran = self.results.keys() == self.combinations.keys()
+        return ran and not self.failed and not self.drift
+
+    @property
+    def drift(self) -> str:
+        """What cookiecutter.json lacks of copier.yml; nothing where it follows."""
+        text = cookiecutter_json.PATH.read_text("utf-8")
+        follows = text == cookiecutter_json.text()
+        return "" if follows else "cookiecutter.json does not follow from copier.yml"
 
     def summary(self) -> str:
         expected, run, failed = len(self.combinations), len(self.results), len(self.failed)
@@ -96,11 +109,12 @@ class Matrix:
         started = time.monotonic()
         folder = Path(tempfile.mkdtemp(prefix="matrix-"))
         try:
-            template = snapshot(folder / "template")
+            template = snapshot(ROOT, folder / "template")
+            self.prepared = prepare(template, folder / "prepared")
             self.begin()
-            self.rehearse(template, folder / "rehearsal")
+            self.rehearse(folder / "rehearsal")
             self.setup = time.monotonic() - started
-            self.work(template, folder)
+            self.work(folder)
         except KeyboardInterrupt:
             with contextlib.suppress(KeyboardInterrupt):
                 self.settle(folder)
@@ -125,24 +139,30 @@ class Matrix:
         kept = [json.dumps(asdict(result)) for result in self.results.values()]
         self.record.write_text("\n".join([head, *kept]) + "\n")
 
-    def rehearse(self, template: Path, folder: Path) -> None:
-        """Import here what a service with everything imports in the course of its tests."""
+    def rehearse(self, folder: Path) -> None:
+        """Do here, once, what all children would do again: compile the templates, and import what
+        a service with everything imports in the course of its tests.
+        """
         everything = Combination.parse("all")
 
         def work() -> list[str]:
             try:
-                checks.check(everything, template, folder)
+                checks.check(everything, self.prepared, folder / "tests")
             finally:
                 return third_party(folder)  # noqa: B012  # what fails here will fail again
 
         self.forks.start("rehearsal", work, self.settings.limit)
         import_all(self.forks.wait().value or [])
+        cache_compiled_templates()
+        with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
+            copier(self.prepared.template, folder / "copier", **everything.answers)
+            bake(self.prepared, folder / "bake", everything.answers)
 
-    def work(self, template: Path, folder: Path) -> None:
+    def work(self, folder: Path) -> None:
         queue = deque(c for key, c in self.combinations.items() if key not in self.results)
         progress = Progress(len(self.combinations), self.kept)
         while queue or self.forks.children or self.waiting:
-            while not self.forks.full and self.start_next(queue, template, folder):
+            while not self.forks.full and self.start_next(queue, folder):
                 pass
             self.take(self.forks.wait())
             progress.show(len(self.results), len(self.failed))
@@ -161,7 +181,7 @@ class Matrix:
                 self.start_batch(folder)
             self.take(self.forks.wait())
 
-    def start_next(self, queue: deque[Combination], template: Path, folder: Path) -> bool:
+    def start_next(self, queue: deque[Combination], folder: Path) -> bool:
         """Start what is next, if anything can be."""
         running = {child.key for child in self.forks.children}
         static_runs = any(key.startswith(STATIC) for key in running)
@@ -174,7 +194,7 @@ class Matrix:
             place = Path(tempfile.mkdtemp(prefix="service-", dir=folder))
             self.forks.start(
                 str(combination),
-                lambda: checks.check(combination, template, place) | {"folder": str(place)},
+                lambda: checks.check(combination, self.prepared, place) | {"folder": str(place)},
                 self.settings.limit,
             )
             return True
@@ -250,7 +270,7 @@ def digest() -> str:
     """Of all that decides what passes: the template, what checks it, and what is installed."""
     packages = sorted(f"{d.name}=={d.version}" for d in importlib.metadata.distributions())
     hashed = hashlib.sha256("\n".join([sys.version, *packages]).encode())
-    for path in sources(("copier.yml", "cookiecutter.json", "hooks", "template", "tests")):
+    for path in sources((*SOURCES, "tests")):
         hashed.update(path.relative_to(ROOT).as_posix().encode())
         hashed.update(path.read_bytes())
     return hashed.hexdigest()

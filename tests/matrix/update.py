@@ -18,7 +18,8 @@ from pathlib import Path
 
 import copier
 
-from tests.combinations import ROOT, Combination, covering, snapshot
+from tests.combinations import ROOT, Combination, covering
+from tests.engines import SOURCES, cache_compiled_templates, snapshot
 from tests.matrix.forks import Forks
 from tests.matrix.progress import Progress
 
@@ -77,11 +78,13 @@ def repository(folder: Path, origin: Path = ROOT) -> Path:
     """A clone of the template's repository, whose last commit is the tree as it lies here."""
     if (origin / ".git").exists():
         git(origin, "clone", "--quiet", "--no-hardlinks", str(origin), str(folder))
-        shutil.rmtree(folder / "template")
+        for name in SOURCES:
+            if (folder / name).is_dir():
+                shutil.rmtree(folder / name)
     else:
         folder.mkdir(parents=True)
         git(folder, "init", "--quiet")
-    snapshot(folder)
+    snapshot(origin, folder)
     commit(folder)
     return folder
 
@@ -171,6 +174,7 @@ def main() -> int:
 
 def run(folder: Path, strength: int, jobs: int) -> int:
     """Check every move; the exit status."""
+    cache_compiled_templates()
     template = repository(folder / "template")
     selected = list(moves(strength, releases(template)))
     queue = deque(enumerate(selected))

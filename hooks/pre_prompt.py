@@ -1,0 +1,86 @@
+"""Before the questions, in Cookiecutter's own copy of this repository: give ``template/`` the name
+that Cookiecutter looks for, its files the words of copier.yml, and cookiecutter.json their values.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from binaryornot.check import is_binary
+
+REPO = Path.cwd()
+sys.path.insert(0, str(REPO))
+from cookiecutter_answers import (  # noqa: E402
+    ANSWERS_FILE,
+    CONFIG,
+    QUESTIONS,
+    TREE,
+    asked,
+    render,
+)
+
+#: While Cookiecutter asks, an expression starts with a control character, which no answer may hold.
+#: So an answer is a text, whatever it looks like, and never a template. Cookiecutter before 2.6
+#: takes no markers there; it reads this start as an expression, and answers as templates.
+START = "{{ '\u001f' and "
+ASKING = {
+    "block_start_string": "\u001f{%",
+    "variable_start_string": START,
+    "comment_start_string": "\u001f{#",
+}
+#: After the last question, the files have their own markers again.
+RENDERING = f"{START}cookiecutter._jinja2_env_vars.update(cookiecutter._rendering) }}}}"
+
+
+def add_values(document: dict[str, Any]) -> dict[str, Any]:
+    """cookiecutter.json, with each answer checked as soon as it is given. What the files see of it
+    is a private variable, and so is each derived word.
+    """
+    result = {
+        "_extensions": ["cookiecutter_answers.Answers"],
+        "_jinja2_env_vars": ASKING,
+        "_rendering": document.pop("_jinja2_env_vars"),
+    }
+    for name, question in QUESTIONS.items():
+        if asked(name):
+            computed = "{{" in document.pop(name)
+            result[name] = expression("default_answer", name) if computed else question["default"]
+        result[f"__{name}"] = expression("answer", name)
+    return result | document | {"__rendering": RENDERING}
+
+
+def expression(function: str, name: str) -> str:
+    return f"{START}cookiecutter | {function}('{name}') }}}}"
+
+
+def prepend_aliases(path: Path) -> None:
+    """One line ahead of a text, of the words that it uses. Nothing of it is left in a project."""
+    if is_binary(str(path)):
+        return  # Cookiecutter copies it as it is.
+    text = path.read_text("utf-8")
+    if used := [alias(name) for name in QUESTIONS if name in text]:
+        path.write_text("".join([*used, "\n", text]), "utf-8")
+
+
+def alias(name: str) -> str:
+    """Call an answer what copier.yml calls it; private variables of Cookiecutter are texts."""
+    question, value = QUESTIONS[name], f"cookiecutter.__{name}"
+    if question["type"] == "bool":
+        value += ' == "True"'
+    elif question.get("multiselect") or isinstance(question["default"], list):
+        value += ".split()"
+    return f"{CONFIG['_envops']['block_start_string']} set {name} = {value} %}}"
+
+
+def main() -> None:
+    print(render(CONFIG["_message_before_copy"], {}))
+    path = REPO / "cookiecutter.json"
+    path.write_text(json.dumps(add_values(json.loads(path.read_text("utf-8")))), "utf-8")
+    tree = (REPO / CONFIG["_subdirectory"]).rename(REPO / TREE)
+    (tree / ANSWERS_FILE).rename(REPO / ANSWERS_FILE)
+    for path in filter(Path.is_file, tree.rglob("*")):
+        prepend_aliases(path)
+
+
+main()

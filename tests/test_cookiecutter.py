@@ -1,0 +1,442 @@
+"""Cookiecutter renders what Copier renders: files, bytes, permissions and folders."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import cookiecutter
+import copier
+import pytest
+import yaml
+from copier import VcsRef
+from pytest_cookies.plugin import Cookies
+
+from tests import cookiecutter_json, engines
+from tests.combinations import components, render
+from tests.engines import Prepared, bake, tree
+from tests.test_questions import CONTRACT, asked, choices
+
+HOSTILE = [
+    "The \"Best\" 'One' \\ of {{ 7 * 7 }}",
+    "# {% if %} {# {{",
+    "3D Ünïcode 日本語 😀",
+    "%} <b>&amp;</b> $(id) `id` ${HOME}",
+]
+
+
+@pytest.fixture(scope="module")
+def prepared(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    return engines.prepare(template, tmp_path_factory.mktemp("prepared") / "template")
+
+
+@pytest.fixture(scope="module")
+def repository(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template as a git repository with a version, and a draft on top of it."""
+    folder = shutil.copytree(template, tmp_path_factory.mktemp("git") / "flask-template")
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    commit(folder)
+    git(folder, "tag", "v1.0.0")
+    (folder / "template" / "DRAFT.md").write_text("Not part of 1.0.0.\n")
+    commit(folder)
+    return folder
+
+
+def git(folder: Path, *arguments: str) -> None:
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True)
+
+
+def commit(folder: Path) -> None:
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message=work")
+
+
+def run(
+    folder: Path, *arguments: str, python: str = sys.executable, **options: Any
+) -> "subprocess.CompletedProcess[str]":
+    """The command as people run it, with a home folder of its own beside the projects."""
+    home = folder.parent / "home"
+    home.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
+    options = {"env": os.environ | {"HOME": str(home), "TMPDIR": str(home)}} | options
+    command = [python, "-m", "cookiecutter", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, **options)
+
+
+def project(folder: Path, *arguments: str, **options: Any) -> Path:
+    """The project that the command, which must end well, leaves in an empty folder."""
+    result = run(folder, *arguments, **options)
+    assert result.returncode == 0, result.stdout + result.stderr
+    (path,) = folder.iterdir()
+    return path
+
+
+def offered(name: str) -> str:
+    """The values that a question takes today, as a sentence lists them."""
+    values, words = choices(name), {"components": components()}
+    if name == "preset":
+        words[name] = [value for value in values if accepted(value)]
+    return ", ".join(value for value in values if value in words.get(name, values))
+
+
+def accepted(preset: str) -> bool:
+    needed = {"ml": "sklearn", "ai": "openai"}.get(preset)
+    return needed is None or needed in components()
+
+
+def as_arguments(**answers: Any) -> list[str]:
+    return [f"{name}={engines.as_text(value)}" for name, value in answers.items()]
+
+
+def recorded(service: Path) -> dict[str, Any]:
+    answers: dict[str, Any] = yaml.safe_load((service / ".copier-answers.yml").read_text())
+    return answers
+
+
+def test_cookiecutter_json_follows_from_copier_yml() -> None:
+    assert cookiecutter_json.PATH.read_text() == cookiecutter_json.text(), "nox -s cookiecutter"
+
+
+def test_people_see_what_can_be_chosen() -> None:
+    prompts = cookiecutter_json.document()["__prompts__"]
+    assert set(prompts) == set(asked())
+    for name in ("preset", "components", "accelerator", "python_version"):
+        shown = re.findall(r"^    ([\w.]+)", prompts[name], re.M)
+        assert ", ".join(shown) == offered(name)
+    assert not any("[" in prompt for prompt in prompts.values()), "Rich would take it for markup"
+
+
+def test_questions_are_asked_with_their_defaults(template: Path, tmp_path: Path) -> None:
+    typed = "Pets\n\nminimal\nprobes crud\n\n3.13\n"
+    service = project(tmp_path / "projects", str(template), input=typed)
+    answers = {"project_name": "Pets", "preset": "minimal", "python_version": "3.13"}
+    expected = render(template, tmp_path / "service", components=["crud", "probes"], **answers)
+    assert tree(service) == tree(expected)
+    result = run(tmp_path / "projects", str(template), input="Cats\n\nfoo\n")
+    assert result.stderr == f"Error: preset: 'foo' is not one of {offered('preset')}.\n"
+    assert "Which components?" not in result.stdout
+
+
+def test_defaults(cookies: Cookies, template: Path, tmp_path: Path) -> None:
+    result = cookies.bake(template=str(template))
+    assert (result.exit_code, result.exception) == (0, None)
+    assert result.project_path.name == "my-service"
+    assert tree(result.project_path) == tree(render(template, tmp_path / "service"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("project_name", "Pet Shop", "Pet Shop"),
+        ("description", "Sells pets.", "Sells pets."),
+        ("preset", "minimal", "minimal"),
+        ("components", "jwt, crud", ["crud", "jwt"]),
+        ("python_version", "3.12", "3.12"),
+    ],
+)
+def test_each_answer_by_its_name(
+    cookies: Cookies, template: Path, tmp_path: Path, name: str, value: str, expected: Any
+) -> None:
+    result = cookies.bake(template=str(template), extra_context={name: value})
+    assert (result.exit_code, result.exception) == (0, None)
+    assert recorded(result.project_path)[name] == expected
+    assert tree(result.project_path) == tree(
+        render(template, tmp_path / "service", **{name: expected})
+    )
+
+
+@pytest.mark.parametrize("spelling", ["jwt crud", '["jwt","crud"]', "[jwt, crud]", "crud,jwt,crud"])
+def test_components_can_be_written_in_many_ways(
+    prepared: Prepared, tmp_path: Path, spelling: str
+) -> None:
+    service = bake(prepared, tmp_path, {"components": spelling})
+    assert recorded(service)["components"] == ["crud", "jwt"]
+
+
+@pytest.mark.parametrize("spelling", ["", " ", "[]", "none", "nothing"])
+def test_no_component_is_an_answer(prepared: Prepared, tmp_path: Path, spelling: str) -> None:
+    assert recorded(bake(prepared, tmp_path, {"components": spelling}))["components"] == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        ("project_name=", "project_name: Give the service a name."),
+        ("project_name=   ", "project_name: Give the service a name."),
+        (
+            f"project_name={'x' * 61}",
+            "project_name: Shorten the name to at most 60 characters.",
+        ),
+        (
+            "project_name=two\nlines",
+            "project_name: Write the name on one line, in printable characters.",
+        ),
+        (
+            "project_name=\x1b[31m",
+            "project_name: Write the name on one line, in printable characters.",
+        ),
+        (
+            f"description={'x' * 201}",
+            "description: Shorten the description to at most 200 characters.",
+        ),
+        ("preset=foo", f"preset: 'foo' is not one of {offered('preset')}."),
+        (
+            "components=crud, blockchain",
+            f"components: 'blockchain' is not one of {offered('components')}.",
+        ),
+        ("accelerator=tpu", "accelerator: 'tpu' is not one of cpu, cuda."),
+        ("python_version=2.7", "python_version: '2.7' is not one of 3.11, 3.12, 3.13, 3.14."),
+    ],
+)
+def test_a_bad_answer_is_answered_with_one_sentence(
+    template: Path, tmp_path: Path, answer: str, sentence: str
+) -> None:
+    result = run(tmp_path / "projects", "--no-input", str(template), answer)
+    assert (result.returncode, result.stderr) == (1, f"Error: {sentence}\n")
+    assert "Traceback" not in result.stdout
+    assert list((tmp_path / "projects").iterdir()) == []
+
+
+@pytest.fixture
+def altered(template: Path, tmp_path: Path) -> Path:
+    """A version in which PyTorch is written and uploads are not, whatever is written today."""
+    folder = shutil.copytree(template, tmp_path / "altered")
+    config = yaml.safe_load((folder / "copier.yml").read_text())
+    choices = {name: name for name in config["components"]["choices"]} | dict(
+        zip(config["components"]["choices"], CONTRACT, strict=True)
+    )
+    sentence = "{{ 'Leave it out, or take ' ~ written[0] ~ '.' }}"
+    config["components"]["choices"] = choices | {
+        label: {"value": "uploads", "validator": sentence}
+        for label, value in choices.items()
+        if value == "uploads"
+    }
+    config["preset"]["choices"] = {"ml": {"value": "ml", "validator": sentence}, "crud": "crud"}
+    (folder / "copier.yml").write_text(yaml.safe_dump(config, sort_keys=False))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        ("preset=ml", "preset: 'ml': Leave it out, or take crud."),
+        ("components=crud,uploads", "components: 'uploads': Leave it out, or take crud."),
+        ("accelerator=tpu", "accelerator: 'tpu' is not one of cpu, cuda."),
+    ],
+)
+def test_what_is_not_written_yet_is_refused_in_copier_ymls_words(
+    altered: Path, tmp_path: Path, answer: str, sentence: str
+) -> None:
+    arguments = ["--no-input", str(altered), "components=torch", answer]
+    result = run(tmp_path / "projects", *arguments)
+    assert (result.returncode, result.stderr) == (1, f"Error: {sentence}\n")
+    assert list((tmp_path / "projects").iterdir()) == []
+
+
+@pytest.mark.parametrize("chosen", [["torch", "crud"], ["crud"]])
+def test_the_accelerator_is_recorded_where_it_is_asked(
+    altered: Path, tmp_path: Path, chosen: list[str]
+) -> None:
+    answers = {"components": chosen, "accelerator": "cuda"}
+    service = project(tmp_path / "projects", "--no-input", str(altered), *as_arguments(**answers))
+    assert recorded(service).get("accelerator") == ("cuda" if "torch" in chosen else None)
+    assert recorded(service) == recorded(render(altered, tmp_path / "service", **answers))
+
+
+@pytest.mark.parametrize("version", choices("python_version"))
+@pytest.mark.parametrize("name", HOSTILE)
+def test_any_name_and_version_render_alike(
+    prepared: Prepared, tmp_path: Path, name: str, version: str
+) -> None:
+    answers = {"project_name": name, "description": f"{name}: {name}", "python_version": version}
+    expected = render(prepared.template, tmp_path / "copier", **answers)
+    assert tree(bake(prepared, tmp_path, answers)) == tree(expected)
+
+
+@pytest.mark.parametrize("chosen", [[], ["jwt"], ["uploads", "probes"], components()], ids=str)
+def test_components_render_alike(prepared: Prepared, tmp_path: Path, chosen: list[str]) -> None:
+    expected = render(prepared.template, tmp_path / "copier", components=chosen)
+    assert tree(bake(prepared, tmp_path, {"components": chosen})) == tree(expected)
+
+
+def test_whatever_lies_in_the_template_is_treated_alike(template: Path, tmp_path: Path) -> None:
+    """What is left out anywhere, a file that is no text, permissions, and folders with nothing."""
+    odd = engines.snapshot(template, tmp_path / "odd")
+    for name in ("app/.DS_Store", "app/crud/a.pyc", "__pycache__/b.py", "jwt/c.txt", "app/d.e/f"):
+        path = odd / "template" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("{{ project_slug }}\n")
+    (odd / "template" / "empty" / "below").mkdir(parents=True)
+    (odd / "template" / "app" / "crud" / "nothing").mkdir()
+    (odd / "template" / "picture.png").write_bytes(bytes(range(256)))
+    (odd / "template" / "wsgi.py").chmod(0o755)
+    (odd / "template" / "Procfile").chmod(0o600)
+    expected = tree(render(odd, tmp_path / "copier", components=["crud"]))
+    assert {"empty/below/", "app/crud/nothing/", "jwt/c.txt", "picture.png"} <= set(expected)
+    assert not [name for name in expected if name.endswith((".pyc", "b.py", ".DS_Store"))]
+    prepared = engines.prepare(odd, tmp_path / "prepared")
+    assert tree(bake(prepared, tmp_path, {"components": ["crud"]})) == expected
+
+
+def test_a_baked_refusal_is_an_error(prepared: Prepared, tmp_path: Path) -> None:
+    with pytest.raises(Exception, match="Give the service a name"):
+        bake(prepared, tmp_path / "projects", {"project_name": " "})
+    assert not (tmp_path / "projects").exists()
+
+
+def test_a_local_path_is_recorded_as_an_absolute_one(repository: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "projects"
+    relative = os.path.relpath(repository, folder)
+    services = [
+        project(folder / name, "--no-input", path)
+        for name, path in (("a", str(repository)), ("b", os.path.join("..", relative)))
+    ]
+    expected = render(repository, tmp_path / "service")
+    assert recorded(expected)["_commit"].startswith("v1.0.0-1-g")
+    assert [tree(service) for service in services] == [tree(expected)] * 2
+
+
+@pytest.mark.parametrize("reference", ["v1.0.0", "HEAD"])
+def test_a_git_url_and_a_checkout_are_recorded(
+    repository: Path, tmp_path: Path, reference: str
+) -> None:
+    url = f"git+file://{repository}"
+    service = project(tmp_path / "projects", "--no-input", f"--checkout={reference}", url)
+    copier.run_copy(url, tmp_path / "s", defaults=True, quiet=True, vcs_ref=reference)
+    assert tree(service) == tree(tmp_path / "s")
+    assert (service / "DRAFT.md").exists() is (reference == "HEAD")
+
+
+def test_a_url_that_copier_would_take_for_a_path_is_recorded_as_git(
+    repository: Path, tmp_path: Path
+) -> None:
+    url = f"file://{repository}"
+    service = project(tmp_path / "projects", "--no-input", url)
+    assert recorded(service)["_src_path"] == f"git+{url}"
+    again = run(tmp_path / "projects", "--no-input", repository.name, "project_name=Again")
+    assert again.returncode == 0, "Cookiecutter finds by its name what it has fetched"
+    fetched = recorded(tmp_path / "projects" / "again")
+    assert fetched["_src_path"] == f"git+{url}"
+
+
+def test_a_zip_file_renders_too(template: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "flask-template.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in [template, *sorted(template.rglob("*"))]:
+            file.write(path, Path("flask-template-main", path.relative_to(template)))
+    service = project(tmp_path / "projects", "--no-input", str(archive))
+    assert recorded(service)["_src_path"] == str(archive)
+    assert "_commit" not in recorded(service)
+    ours, expected = tree(service), tree(render(template, tmp_path / "service"))
+    for files in (ours, expected):
+        del files[".copier-answers.yml"]
+    assert {name: content for name, (_, content) in ours.items()} == {
+        name: content for name, (_, content) in expected.items()
+    }
+
+
+def test_a_users_own_defaults_count(template: Path, tmp_path: Path) -> None:
+    config = tmp_path / "cookiecutterrc"
+    defaults = {"project_name": "Pets", "python_version": 3.12, "components": "jwt, crud"}
+    config.write_text(yaml.safe_dump({"default_context": defaults}))
+    arguments = [f"--config-file={config}", "--no-input", str(template)]
+    answers = recorded(project(tmp_path / "projects", *arguments))
+    assert (answers["project_name"], answers["python_version"]) == ("Pets", "3.12")
+    assert answers["components"] == ["crud", "jwt"]
+    config.write_text(yaml.safe_dump({"default_context": {"components": ["jwt", "crud"]}}))
+    result = run(tmp_path / "lists", *arguments)
+    assert result.returncode == 1
+    assert result.stderr == 'components: write one text, "jwt, crud", not a list.\n'
+    assert list((tmp_path / "lists").iterdir()) == []
+
+
+def test_a_replay_gives_the_same_again(template: Path, tmp_path: Path) -> None:
+    answers = as_arguments(project_name=HOSTILE[0], components="jwt")
+    first = project(tmp_path / "first", "--no-input", str(template), *answers)
+    second = project(tmp_path / "second", "--replay", str(template))
+    assert tree(second) == tree(first)
+
+
+@pytest.mark.parametrize(
+    ("edit", "sentence"),
+    [
+        ({"components": "crud"}, "components: the replay file contradicts itself"),
+        ({"preset": "foo"}, f"preset: 'foo' is not one of {offered('preset')}."),
+    ],
+)
+def test_an_edited_replay_is_refused(
+    template: Path, tmp_path: Path, edit: dict[str, str], sentence: str
+) -> None:
+    project(tmp_path / "first", "--no-input", str(template), "components=jwt")
+    (replay,) = (tmp_path / "home" / ".cookiecutter_replay").iterdir()
+    content = json.loads(replay.read_text())
+    content["cookiecutter"] |= edit
+    replay.write_text(json.dumps(content))
+    result = run(tmp_path / "second", f"--replay-file={replay}", str(template))
+    assert result.returncode == 1
+    assert result.stderr.startswith(sentence)
+    assert list((tmp_path / "second").iterdir()) == []
+
+
+def test_overwriting_keeps_what_is_the_owners(template: Path, tmp_path: Path) -> None:
+    """Files of components that are no longer chosen stay too, as with Copier."""
+    folder = tmp_path / "projects"
+    service = project(folder, "--no-input", str(template), "components=jwt")
+    own = service / "app" / "pets" / "routes.py"
+    own.parent.mkdir()
+    own.write_text("mine\n")
+    command = ["--no-input", "--overwrite-if-exists", str(template), "components=crud"]
+    assert run(folder, *command).returncode == 0
+    assert own.read_text() == "mine\n"
+    assert (service / "app" / "jwt" / "routes.py").exists()
+    expected = tree(render(template, tmp_path / "service", components=["crud"]))
+    assert expected.items() <= tree(service).items()
+    refused = run(folder, *command, "preset=foo")
+    assert refused.returncode == 1
+    assert own.exists()
+
+
+def test_copier_updates_what_cookiecutter_rendered(repository: Path, tmp_path: Path) -> None:
+    url = f"git+file://{repository}"
+    chosen = as_arguments(project_name="Pets", components="crud, jwt")
+    command = ["--no-input", "--checkout=v1.0.0", url, *chosen]
+    service = project(tmp_path / "projects", *command)
+    git(service, "init", "--quiet")
+    commit(service)
+    toggled = {"components": ["crud", "probes"]}
+    options: Any = {"defaults": True, "quiet": True, "overwrite": True}
+    copier.run_update(service, data=toggled, vcs_ref=VcsRef.CURRENT, **options)
+    shutil.rmtree(service / ".git")
+    answers = {"project_name": "Pets"} | toggled
+    copier.run_copy(url, tmp_path / "s", data=answers, vcs_ref="v1.0.0", **options)
+    assert tree(service) == tree(tmp_path / "s")
+
+
+def test_the_next_steps_are_shown(template: Path, tmp_path: Path) -> None:
+    result = run(tmp_path / "projects", "--no-input", str(template))
+    assert "Three commands start it" in result.stdout
+    assert f'cd "{tmp_path / "projects" / "my-service"}"' in result.stdout
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("version", ["2.4.0", "2.6.0", cookiecutter.__version__])
+def test_cookiecutter_alone_is_enough(template: Path, tmp_path: Path, version: str) -> None:
+    """No Copier and no git; a template that is in no repository."""
+    install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    tools, python = tmp_path / "tools", tmp_path / "venv" / "bin" / "python"
+    subprocess.run([sys.executable, *install, "--target", tools, "virtualenv"], check=True)
+    environment = os.environ | {"PYTHONPATH": str(tools)}
+    command = [sys.executable, "-m", "virtualenv", "--quiet", str(tmp_path / "venv")]
+    subprocess.run(command, check=True, env=environment)
+    subprocess.run([python, *install, f"cookiecutter=={version}"], check=True)
+    environment = {"HOME": str(tmp_path), "PATH": str(python.parent)}
+    arguments = ["--no-input", str(template), *as_arguments(components=components())]
+    service = project(tmp_path / "projects", *arguments, python=str(python), env=environment)
+    expected = render(template, tmp_path / "service", components=components())
+    assert tree(service) == tree(expected)
