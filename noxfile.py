@@ -155,10 +155,28 @@ def tests(session: nox.Session) -> None:
 def matrix(session: nox.Session) -> None:
     """Render, check and test combinations of answers: -- --help says which."""
     install_everything(session)
-    command = ["python", "-m", "tests.matrix", f"--cache={session.cache_dir / 'mypy'}"]
-    # As in a service's own environment, where pytest has no plugins but those that it names.
+    run_matrix(session, "tests.matrix", f"--cache={session.cache_dir / 'mypy'}")
+
+
+@nox.session
+def update(session: nox.Session) -> None:
+    """Add and remove each component in services that their owners have changed."""
+    install_everything(session)
+    run_matrix(session, "tests.matrix.update")
+
+
+@nox.session
+def mutants(session: nox.Session) -> None:
+    """Seed faults in copies of this repository: the matrix must find each."""
+    install_everything(session)
+    run_matrix(session, "tests.matrix.mutants", f"--cache={session.cache_dir / 'mypy'}")
+
+
+def run_matrix(session: nox.Session, module: str, *args: str) -> None:
+    """Run a module with a pytest as it is in a service's own environment: without plugins."""
     environment = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    session.run(*command, *session.posargs, env=environment, interrupt_timeout=60)
+    command = ["python", "-W", "ignore", "-m", module, *args, *session.posargs]
+    session.run(*command, env=environment, interrupt_timeout=60)
 
 
 @nox.session

@@ -97,10 +97,11 @@ def check_texts(service: Path) -> None:
     for path in filter(Path.is_file, service.rglob("*")):
         text = path.read_text()
         found = re.search(r"\{%|%\}|(?<!\$)\{\{[^{}]*\}\}|\bTODO\b|copier__", text)
-        assert found is None, f"residue in {path}: {found}"
-        assert "\n\n\n\n" not in text, f"a gap in {path}"
-        assert text.endswith("\n"), f"no end of line at the end of {path}"
-        assert not text.endswith("\n\n"), f"blank lines at the end of {path}"
+        name = path.relative_to(service)
+        assert found is None, f"residue in {name}: {found}"
+        assert "\n\n\n\n" not in text, f"a gap in {name}"
+        assert text.endswith("\n"), f"no end of line at the end of {name}"
+        assert not text.endswith("\n\n"), f"blank lines at the end of {name}"
 
 
 def check_names(service: Path, combination: Combination) -> None:
@@ -137,11 +138,11 @@ def check_processes(service: Path, combination: Combination) -> None:
     known = oracle.variables(combination) | PLATFORM_VARIABLES
     for path in [service / "compose.yaml", *service.glob("deploy/**/*.yaml")]:
         for container in containers(list(yaml.safe_load_all(path.read_text()))):
-            assert_known(f"variables in {path}", environment(container), known)
+            assert_known(f"variables in {path.name}", environment(container), known)
             own = container.get("command")
             if own:
                 text = own if isinstance(own, str) else " ".join(own)
-                assert text in processes.values(), f"{path} runs {text!r}, which no process does"
+                assert text in processes.values(), f"{path.name} runs {text!r}: no process does"
     compose = yaml.safe_load((service / "compose.yaml").read_text())
     assert set(processes) <= set(compose["services"]), "compose lacks a process type"
 

@@ -2,11 +2,12 @@
 
 From each combination of a covering array to each that has one component more or less, and from
 each release to this tree: what ``copier update`` makes of a service that its owner has changed is
-the fresh render of the target with those very changes.
+the fresh render of the target with those very changes, whichever engine the service is born of.
 """
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,12 +15,14 @@ import tempfile
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import copier
+from cookiecutter.main import cookiecutter
 
 from tests.combinations import ROOT, Combination, covering
-from tests.engines import SOURCES, cache_compiled_templates, snapshot
+from tests.engines import SOURCES, as_text, cache_compiled_templates, snapshot
 from tests.matrix.forks import Forks
 from tests.matrix.progress import Progress
 
@@ -45,20 +48,22 @@ class Move:
 
     source: Combination
     target: Combination
+    engine: str
+    """What the service is born of: ``copier`` or ``cookiecutter``."""
     release: str = ""
     """The tag that the service was rendered from, or empty for the current tree."""
 
     def __str__(self) -> str:
-        return f"{self.release or 'now'}: {self.source} -> {self.target}"
+        return f"{self.engine} {self.release or 'now'}: {self.source} -> {self.target}"
 
 
 def moves(strength: int, releases: list[str]) -> Iterator[Move]:
     for source in covering(strength):
-        for target in source.toggled():
-            yield Move(source, target)
+        for target, engine in product(source.toggled(), ENGINES):
+            yield Move(source, target, engine)
     for release in releases if len(releases) >= 2 else []:
-        for combination in covering(1):
-            yield Move(combination, combination, release)
+        for combination, engine in product(covering(1), ENGINES):
+            yield Move(combination, combination, engine, release)
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -99,6 +104,23 @@ def render(template: Path, folder: Path, combination: Combination, ref: str) -> 
     return folder
 
 
+def bake(template: Path, folder: Path, combination: Combination, ref: str) -> Path:
+    """The same with Cookiecutter, hooks and all, as on a command line."""
+    folder.mkdir()
+    project = cookiecutter(
+        f"git+file://{template}",
+        checkout=ref,
+        no_input=True,
+        extra_context={name: as_text(value) for name, value in combination.answers.items()},
+        output_dir=str(folder),
+        default_config={"replay_dir": f"{folder}/replay", "cookiecutters_dir": f"{folder}/clone"},
+    )
+    return Path(project)
+
+
+ENGINES = {"copier": render, "cookiecutter": bake}
+
+
 def change(service: Path) -> None:
     """Do what an owner does over the years."""
     for name, old, new in EDITS:
@@ -118,7 +140,9 @@ def check(move: Move, template: Path, folder: Path) -> None:
     Raises:
         AssertionError: they differ, or something is left of the update; the message says what.
     """
-    service = render(template, folder / "service", move.source, move.release or "HEAD")
+    folder.mkdir()
+    born = ENGINES[move.engine]
+    service = born(template, folder / "born", move.source, move.release or "HEAD")
     git(service, "init", "--quiet")
     change(service)
     commit(service)
@@ -132,8 +156,16 @@ def check(move: Move, template: Path, folder: Path) -> None:
     )
     fresh = render(template, folder / "fresh", move.target, "HEAD")
     change(fresh)
+    forget_source(service, fresh)
     assert_same_tree(service, fresh)
     shutil.rmtree(folder)
+
+
+def forget_source(*services: Path) -> None:
+    """Where a template is from may be written in several ways; each was good for an update."""
+    for service in services:
+        path = service / ".copier-answers.yml"
+        path.write_text(re.sub(r"^_src_path: .*", "_src_path: here", path.read_text(), flags=re.M))
 
 
 def assert_same_tree(service: Path, fresh: Path) -> None:
