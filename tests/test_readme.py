@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import yaml
 
 from tests.combinations import ROOT
+from tests.matrix.__main__ import parse, select
 
 README = (ROOT / "README.md").read_text()
 COMMANDS = [
@@ -39,6 +41,18 @@ def test_the_sessions_exist_and_ci_runs_the_tests() -> None:
     assert named <= known
     assert "python3 noxfile.py" in COMMANDS
     assert "exec python3 noxfile.py\n" in (ROOT / ".ci" / "run").read_text()
+
+
+@pytest.mark.parametrize("command", commands("nox -s matrix"))
+def test_matrix_commands_select_combinations(command: str, tmp_path: Path) -> None:
+    _, _, arguments = command.partition(" -- ")
+    words = shlex.split(arguments)
+    assert select(parse(words))
+    if "--only" in words:
+        module = [sys.executable, "-m", "tests.matrix", f"--report={tmp_path}", *words]
+        environment = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+        result = subprocess.run(module, cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert "1 expected, 1 run, 1 passed" in result.stdout, result.stdout + result.stderr
 
 
 @pytest.mark.parametrize("command", commands("copier copy "))
