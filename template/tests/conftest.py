@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Iterator
 # {% if database %}
 from contextlib import contextmanager
-from pathlib import Path
 # {% endif %}
 
 import pytest
@@ -73,7 +72,6 @@ def shared_app(settings: dict[str, object]) -> Flask:
 def app(shared_app: Flask, monkeypatch: pytest.MonkeyPatch) -> Flask:
     """An application as if it were new: no rows, no files, and its configuration as it was."""
     monkeypatch.setattr(shared_app, "config", shared_app.config.copy())
-    monkeypatch.setattr(shared_app, "extensions", shared_app.extensions.copy())
     # {% if "probes" in components %}
     readiness = get_readiness(shared_app)
     monkeypatch.setattr(readiness, "checks", readiness.checks.copy())
@@ -131,14 +129,26 @@ def empty_tables(app: Flask) -> None:
             connection.execute(table.delete())
 
 
-@pytest.fixture
-def file_app(settings: dict[str, object], tmp_path: Path) -> Iterator[Flask]:
-    """A fresh application with empty tables in a file, which several threads can use."""
-    app = create_app(settings | {"DATABASE_URL": f"sqlite:///{tmp_path / 'app.db'}"})
+# {% if "crud" in components or "jwt" in components %}
+@pytest.fixture(scope="session")
+def shared_file_app(
+    settings: dict[str, object], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Flask]:
+    """One application for all tests of threads."""
+    file = tmp_path_factory.mktemp("database") / "app.db"
+    app = create_app(settings | {"DATABASE_URL": f"sqlite:///{file}"})
     with tables(app):
         yield app
 
 
+@pytest.fixture
+def file_app(shared_file_app: Flask) -> Flask:
+    """An application with empty tables in a file, which several threads can use."""
+    empty_tables(shared_file_app)
+    return shared_file_app
+
+
+# {% endif %}
 @pytest.fixture(scope="session")
 def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real PostgreSQL: that of ``DATABASE_URL``, or one of its own for this run."""
