@@ -49,8 +49,6 @@ def init_app(app: Flask) -> None:
 
 
 def handle_http_exception(error: HTTPException) -> Response:
-    if error.response is not None:  # abort(response) brings its own
-        return error.response  # type: ignore[return-value]
     status = error.code or 500
     detail = GENERIC_DETAIL.get(status) or error.description or HTTP_STATUS_CODES[status]
     members: dict[str, Any] = {"errors": error.errors} if isinstance(error, Invalid) else {}

@@ -6,6 +6,7 @@ import re
 import sys
 import time
 import tomllib
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,7 +55,7 @@ def check(combination: Combination, prepared: Prepared, folder: Path) -> dict[st
         check_names(service, combination)
     os.chdir(service)
     sys.path.insert(0, str(service))
-    sys.dont_write_bytecode = True
+    keep_bytecode(service, folder)
     with clock("boot"):
         check_application(combination)
     with clock("tests"):
@@ -203,6 +204,19 @@ def answer(client: Any, rule: str) -> int:
     path = re.sub(r"<uuid:\w+>", "00000000-0000-4000-8000-000000000000", path)
     status: int = client.open(re.sub(r"<[^>]+>", "1", path), method=method).status_code
     return status
+
+
+def keep_bytecode(service: Path, folder: Path) -> None:
+    """Compile each content once for all services that are rendered to the same place.
+
+    Python and pytest take bytecode over where path, size and time of the source are the same; so
+    the time is made from the content.
+    """
+    for path in service.rglob("*.py"):
+        seconds = zlib.crc32(path.read_bytes())
+        os.utime(path, (seconds, seconds))
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = str(folder.with_suffix(".pyc"))
 
 
 class Counts:

@@ -55,7 +55,8 @@ def import_all(modules: Iterable[str]) -> None:
         with contextlib.suppress(Exception):
             importlib.import_module(module)
     gc.collect()
-    gc.freeze()  # no child copies these pages only to count references
+    gc.freeze()  # no child copies these pages only to look for garbage
+    gc.set_threshold(100_000, 50, 50)  # a child is gone before it matters
 
 
 class Forks:

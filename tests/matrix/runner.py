@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,8 @@ class Matrix:
         self.kept = 0
         self.waiting: dict[str, tuple[Result, Path]] = {}
         """Passed on their own; their batch's lint and types are still to come."""
+        self.places: dict[str, Path] = {}
+        """Where the combinations that run are rendered to."""
         self.seen: set[str] = set()
         self.batches = 0
         self.static_cpu = 0.0
@@ -191,10 +194,13 @@ class Matrix:
             return True
         if queue:
             combination = queue.popleft()
-            place = Path(tempfile.mkdtemp(prefix="service-", dir=folder))
+            # One place a process: what is compiled there is good for the next service.
+            place = next(p for n in count() if not (p := folder / f"place-{n}").exists())
+            place.mkdir()
+            self.places[str(combination)] = place
             self.forks.start(
                 str(combination),
-                lambda: checks.check(combination, self.prepared, place) | {"folder": str(place)},
+                lambda: checks.check(combination, self.prepared, place),
                 self.settings.limit,
             )
             return True
@@ -227,10 +233,13 @@ class Matrix:
             outcome.log.name,
             value["phases"],
         )
+        place = self.places.pop(outcome.key)
         if outcome.failure:
+            shutil.rmtree(place)
             self.finish(result)
         else:
-            self.waiting[result.key] = (result, Path(value["folder"]))
+            kept = place.with_name(f"service-{len(self.results) + len(self.waiting)}")
+            self.waiting[result.key] = (result, place.rename(kept))
 
     def take_batch(self, outcome: Outcome) -> None:
         self.static_cpu += outcome.cpu

@@ -25,7 +25,7 @@ from app.errors import PROBLEM_JSON
 from app.jwt import tokens
 from app.jwt.denylist import DatabaseDenylist, RedisDenylist
 from app.jwt.models import Account
-from app.jwt.passwords import Passwords, is_outdated
+from app.jwt.passwords import Passwords, get_passwords, is_outdated
 from app.jwt.schemas import TokenPair
 
 ANN = {"email": "ann@example.com", "password": "correct horse"}
@@ -107,6 +107,12 @@ def test_unknown_account_and_wrong_password_take_the_same_time(
             taken.append(perf_counter() - started)
     known, unknown = map(median, times.values())
     assert known == pytest.approx(unknown, rel=0.25)
+
+
+def test_no_account_costs_what_an_account_costs(app: Flask) -> None:
+    with app.app_context():
+        assert not is_outdated(get_passwords().decoy)
+        assert is_outdated(Passwords(memory_cost=64, time_cost=1).decoy)
 
 
 def test_a_login_renews_an_outdated_hash(
