@@ -54,6 +54,11 @@ def test_a_component_is_added_by_its_steps(copy: Path) -> None:
     assert len(STEPS) >= 7
     for step in STEPS:
         follow(copy, *step)
+    drifted = matrix(copy, "--only", "nothing")
+    assert "FAILED cookiecutter.json does not follow from copier.yml" in drifted.stdout
+    assert drifted.returncode == 1
+    module = [sys.executable, "-m", "tests.cookiecutter_json"]  # nox -s cookiecutter
+    subprocess.run(module, cwd=copy, check=True)
     found = matrix(
         copy, "--only", "greetings", "--only", "jwt,probes,greetings", "--only", "probes"
     )
