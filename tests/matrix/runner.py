@@ -113,7 +113,8 @@ class Matrix:
         folder = Path(tempfile.mkdtemp(prefix="matrix-"))
         try:
             template = snapshot(ROOT, folder / "template")
-            self.prepared = prepare(template, folder / "prepared")
+            with contextlib.redirect_stdout(io.StringIO()):
+                self.prepared = prepare(template, folder / "prepared")
             self.begin()
             self.rehearse(folder / "rehearsal")
             self.setup = time.monotonic() - started
