@@ -76,7 +76,7 @@ def outcome(tmp_path: Path, work: Callable[[], Any], limit: float = 30) -> Outco
 
 def leave_a_child() -> None:
     subprocess.Popen(["sleep", "60"])
-    os.kill(os.getpid(), signal.SIGSEGV)
+    os.kill(os.getpid(), signal.SIGUSR1)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def leave_a_child() -> None:
         (lambda: sys.exit("gone"), "SystemExit: gone"),
         (lambda: os._exit(3), "ended early, with exit status 3"),
         (lambda: os.kill(os.getpid(), signal.SIGKILL), "killed by SIGKILL"),
-        (leave_a_child, "killed by SIGSEGV"),
+        (leave_a_child, "killed by SIGUSR1"),
         (lambda: object(), "TypeError: Object of type object is not JSON serializable"),
     ],
 )
@@ -122,12 +122,26 @@ def test_lint_format_and_types_find_the_service_at_fault(
         with (services[name] / "app" / "index.py").open("a") as file:
             file.write(f"\n{text}")
     (services["unseen"] / "app" / "index.py").unlink()
-    found = check_batch(services, set(), tmp_path / "work", mypy_cache)["failures"]
+    batch = check_batch(services, set(), tmp_path / "work", mypy_cache)
+    found = batch["failures"]
     assert found.keys() == {"types", "lint", "format", "unseen"}
     assert "Incompatible types in assignment" in found["types"]
     assert "F821 Undefined name `undefined`" in found["lint"]
     assert "would be reformatted" in found["format"]
     assert 'does not explicitly export attribute "index"' in found["unseen"]
+
+
+def test_what_ruff_refused_is_refused_again(
+    template: Path, tmp_path: Path, mypy_cache: Path
+) -> None:
+    seen: set[str] = set()
+    for name in ("first", "second"):
+        service = render(template, tmp_path / name, components=[])
+        with (service / "app" / "index.py").open("a") as file:
+            file.write("\nimport os\n")
+        batch = check_batch({name: service}, seen, tmp_path / f"{name} work", mypy_cache)
+        assert "F401" in batch["failures"][name]
+        seen.update(batch["digests"])
 
 
 def test_a_run_leaves_reports(tmp_path: Path, mypy_cache: Path) -> None:

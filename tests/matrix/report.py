@@ -32,7 +32,7 @@ def excerpt(log: Path) -> str:
 def junit(matrix: Matrix, results: list[Result], logs: dict[str, str]) -> bytes:
     suite = ET.Element("testsuite", name="matrix", tests=str(len(matrix.combinations)))
     missing = matrix.combinations.keys() - matrix.results.keys()
-    suite.set("failures", str(len(matrix.failed)))
+    suite.set("failures", str(len(matrix.failed) + bool(matrix.drift)))
     suite.set("errors", str(len(missing)))
     suite.set("time", f"{matrix.seconds:.3f}")
     for result in results:
@@ -41,6 +41,9 @@ def junit(matrix: Matrix, results: list[Result], logs: dict[str, str]) -> bytes:
         if result.failure:
             failure = ET.SubElement(case, "failure", message=printable(result.failure))
             failure.text = printable(logs[result.key])
+    if matrix.drift:
+        case = ET.SubElement(suite, "testcase", classname="matrix", name="cookiecutter.json")
+        ET.SubElement(case, "failure", message=matrix.drift)
     for key in sorted(missing):
         case = ET.SubElement(suite, "testcase", classname="matrix", name=key)
         ET.SubElement(case, "error", message="was not run")
@@ -63,6 +66,7 @@ def document(matrix: Matrix, results: list[Result]) -> dict[str, Any]:
         "run": run,
         "passed": run - len(matrix.failed),
         "complete": matrix.complete,
+        "drift": matrix.drift,
         "seconds": matrix.seconds,
         "setup_seconds": matrix.setup,
         "static_core_seconds": matrix.static_cpu,

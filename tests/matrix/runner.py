@@ -135,10 +135,11 @@ class Matrix:
         lines = self.record.read_text().splitlines() if self.record.exists() else []
         if self.settings.resume and lines[:1] == [head]:
             for line in lines[1:]:
-                result = Result(**json.loads(line))
-                if result.key in self.combinations and not result.failure:
-                    result.cpu = 0
-                    self.results[result.key] = result
+                with contextlib.suppress(json.JSONDecodeError):  # cut off while it was written
+                    result = Result(**json.loads(line))
+                    if result.key in self.combinations and not result.failure:
+                        result.cpu = 0
+                        self.results[result.key] = result
         self.kept = len(self.results)
         kept = [json.dumps(asdict(result)) for result in self.results.values()]
         self.record.write_text("\n".join([head, *kept]) + "\n")
@@ -156,7 +157,9 @@ class Matrix:
                 return third_party(folder)  # noqa: B012  # what fails here will fail again
 
         self.forks.start("rehearsal", work, self.settings.limit)
-        import_all(self.forks.wait().value or [])
+        rehearsal = self.forks.wait()
+        rehearsal.log.unlink(missing_ok=True)
+        import_all(rehearsal.value or [])
         cache_compiled_templates()
         with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
             copier(self.prepared.template, folder / "copier", **everything.answers)
@@ -236,7 +239,7 @@ class Matrix:
         )
         place = self.places.pop(outcome.key)
         if outcome.failure:
-            shutil.rmtree(place)
+            shutil.rmtree(place, ignore_errors=True)
             self.finish(result)
         else:
             kept = place.with_name(f"service-{len(self.results) + len(self.waiting)}")

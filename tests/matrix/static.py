@@ -33,13 +33,14 @@ def check_batch(
         cache: mypy's, which only one batch at a time may use.
 
     Returns:
-        ``failures``: key → what is wrong with that service; ``digests``: what Ruff has seen now.
+        ``failures``: key → what is wrong with that service; ``digests``: of what Ruff found clean.
     """
-    owners = new_contents(services, seen)
+    contents = new_contents(services, seen)
     failures: dict[str, str] = {}
-    for key, line in [*run_ruff(owners), *run_mypy(services, folder, cache)]:
+    for key, line in [*run_ruff(contents), *run_mypy(services, folder, cache)]:
         failures[key] = f"{failures.get(key, '')}{line}\n"
-    return {"failures": failures, "digests": list(owners)}
+    clean = [d for d, content in contents.items() if failures.keys().isdisjoint(content.owners)]
+    return {"failures": failures, "digests": clean}
 
 
 @dataclass
