@@ -1,5 +1,7 @@
 """Figures that the README states, measured on the service with all components."""
 
+import json
+import os
 import re
 import subprocess
 import sys
@@ -7,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.combinations import components, render, run
+from tests.combinations import ROOT, components, render, run, sample
 
 #: Walks 100,000 posts while a thread inserts and deletes, then times the first and the last page.
 WALK = """
@@ -129,3 +131,30 @@ def test_each_components_integration_layer_passes(
     nothing_collected = 5
     expected = 0 if (service / "migrations").exists() else nothing_collected
     assert result.returncode == expected, result.stdout
+
+
+@pytest.mark.integration
+def test_a_forked_combination_costs_less_than_half_of_its_processes(
+    template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Core-seconds for the same checks of the same combinations, mypy's cache warm in both."""
+    cache = f"--cache-dir={tmp_path / 'mypy'}"
+    matrix = [sys.executable, "-m", "tests.matrix", "--sample=8", "--jobs=1"]
+    matrix += [f"--report={tmp_path}", f"--cache={tmp_path / 'mypy'}"]
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    for _ in range(2):  # the first fills the cache
+        subprocess.run(matrix, cwd=ROOT, check=True)
+    report = json.loads((tmp_path / "report.json").read_text())
+    forked = sum(result["cpu"] for result in report["results"]) + report["static_core_seconds"]
+    before = os.times()
+    for combination in sample(8, seed=0):
+        service = render(template, tmp_path / "services" / str(combination), **combination.answers)
+        run(service, "-c", "from app import create_app; create_app({'APP_ENV': 'test'})")
+        run(service, "-m", "ruff", "check", "--no-cache", ".")
+        run(service, "-m", "ruff", "format", "--no-cache", "--check", ".")
+        run(service, "-m", "mypy", cache)
+        run(service, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    after = os.times()
+    processes = sum(after[:4]) - sum(before[:4])
+    print(f"{forked / 8:.2f} core-seconds forked, {processes / 8:.2f} in processes")
+    assert forked * 2 < processes
