@@ -45,7 +45,10 @@ def group(name: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(subprocess.call([bootstrap(), "-m", "nox", "-f", __file__, *sys.argv[1:]]))
+    command = [str(bootstrap()), "-m", "nox", "-f", __file__, *sys.argv[1:]]
+    if os.name == "posix":
+        os.execv(command[0], command)  # nobody in between, who would end at Ctrl-C while nox waits
+    sys.exit(subprocess.call(command))
 
 import nox  # noqa: E402
 
