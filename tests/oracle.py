@@ -73,6 +73,22 @@ COMPONENT_FILES = {
         "app/uploads/storage.py",
         "tests/uploads/test_uploads.py",
     },
+    "sklearn": {
+        "app/arrays.py",
+        "app/batching.py",
+        "app/sklearn/__init__.py",
+        "app/sklearn/artefact.py",
+        "app/sklearn/commands.py",
+        "app/sklearn/engines.py",
+        "app/sklearn/routes.py",
+        "app/sklearn/schemas.py",
+        "app/sklearn/service.py",
+        "app/sklearn/training.py",
+        "tests/sklearn/test_models.py",
+        "tests/sklearn/test_predict.py",
+        "tests/test_arrays.py",
+        "tests/test_batching.py",
+    },
     "pagination": {
         "app/pagination/__init__.py",
         "app/pagination/cursor.py",
@@ -120,6 +136,7 @@ COMPONENT_ROUTES = {
         "GET /api/v1/uploads/<uuid:upload_id>/content",
         "POST /api/v1/uploads",
     },
+    "sklearn": {"POST /api/v1/sklearn/predict"},
     "pagination": {
         "GET /api/v1/posts",
         "GET /api/v1/posts/<id:post_id>",
@@ -148,6 +165,7 @@ DATABASE_REQUIREMENTS = {"alembic", "flask-migrate", "flask-sqlalchemy", "psycop
 COMPONENT_REQUIREMENTS = {
     "jwt": {"argon2-cffi", "flask-jwt-extended", "flask-limiter", "limits", "redis"},
     "uploads": {"filetype"},
+    "sklearn": {"numpy", "onnxruntime", "scikit-learn", "skl2onnx", "skops"},
 }
 
 #: What the service's own checks and tests need besides.
@@ -178,6 +196,13 @@ COMPONENT_VARIABLES = {
         "REGISTER_RATE_LIMIT",
     },
     "uploads": {"UPLOAD_DIR"},
+    "sklearn": {
+        "SKLEARN_BATCH_ROWS",
+        "SKLEARN_ENGINE",
+        "SKLEARN_MODEL_DIR",
+        "SKLEARN_QUEUE_ROWS",
+        "SKLEARN_THREADS",
+    },
     "probes": {"PROBE_TIMEOUT"},
 }
 

@@ -86,8 +86,8 @@ def offered(name: str) -> str:
 
 
 def accepted(preset: str) -> bool:
-    needed = {"ml": "sklearn", "ai": "openai"}.get(preset)
-    return needed is None or needed in components()
+    needed = {"ml": {"torch", "celery"}, "ai": {"openai"}}.get(preset, set())
+    return needed <= set(components())
 
 
 def as_arguments(**answers: Any) -> list[str]:

@@ -6,11 +6,12 @@ of type ``FileStorage`` is a file in a multipart form; all others come from the 
 """
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
-from typing import Annotated, Any, TypeVar, get_origin
+from types import MappingProxyType
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from flask import Response, current_app, request
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
@@ -26,6 +27,7 @@ from app.errors import Invalid, field_error
 
 PREFIX = "/api/v1"
 MAX_ERRORS = 20
+MAX_NAME = 100  # characters of a field's name that an error gives back
 MESSAGES = {"string_pattern_mismatch": "This does not have the form that is asked for here."}
 
 #: Text that PostgreSQL can store: anything but NUL.
@@ -47,6 +49,9 @@ Email = Annotated[
 
 M = TypeVar("M", bound=BaseModel)
 View = Callable[..., Any]
+#: Media type → what reads such a body into what the view takes.
+Readers = Mapping[str, Callable[[bytes], Any]]
+NO_READERS: Readers = MappingProxyType({})
 
 
 class Schema(BaseModel):
@@ -77,6 +82,7 @@ class Endpoint:
     body: type[BaseModel] | None
     query: type[BaseModel] | None
     files: tuple[str, ...]
+    binary: tuple[str, ...]
 
 
 def endpoint(
@@ -85,6 +91,7 @@ def endpoint(
     status: int = 200,
     errors: tuple[int, ...] = (),
     media_type: str = "application/json",
+    binary: Readers = NO_READERS,
 ) -> Callable[[View], View]:
     """Check what the view takes, and turn what it returns into a response.
 
@@ -95,12 +102,14 @@ def endpoint(
         errors: further statuses that the view can answer with; those that follow from its
             parameters are documented by themselves.
         media_type: of the answer, where the view builds the ``Response`` itself.
+        binary: other media types that the body may have; ``body`` is a union then, of the model
+            and what the readers return.
     """
 
     def decorate(view: View) -> View:
         parameters = inspect.signature(view, eval_str=True).parameters
         kinds = {name: parameter.annotation for name, parameter in parameters.items()}
-        body, query = kinds.get("body"), kinds.get("query")
+        body, query = first_of(kinds.get("body")), kinds.get("query")
         files = tuple(name for name, kind in kinds.items() if kind is FileStorage)
 
         @wraps(view)
@@ -108,17 +117,23 @@ def endpoint(
             if query is not None:
                 arguments["query"] = read_query(query)
             if body is not None:
-                arguments["body"] = read_json(body)
+                reader = binary.get(request.mimetype)
+                arguments["body"] = reader(read_body()) if reader else read_json(body)
             if files:
                 arguments |= read_files(files)
             return respond(view(**arguments), returns, status)
 
         wrapper.endpoint = Endpoint(  # type: ignore[attr-defined]
-            returns, status, errors, media_type, body, query, files
+            returns, status, errors, media_type, body, query, files, tuple(binary)
         )
         return wrapper
 
     return decorate
+
+
+def first_of(kind: Any) -> Any:
+    """The model of a body that may come in other forms too."""
+    return next(iter(get_args(kind)), kind)
 
 
 def read_json(model: type[M]) -> M:
@@ -190,7 +205,8 @@ def field_errors(error: ValidationError, whole: str) -> list[dict[str, str]]:
     faults = error.errors(include_url=False, include_context=False, include_input=False)
     return [
         field_error(
-            ".".join(map(str, fault["loc"])) or whole, MESSAGES.get(fault["type"], fault["msg"])
+            ".".join(map(str, fault["loc"]))[:MAX_NAME] or whole,
+            MESSAGES.get(fault["type"], fault["msg"]),
         )
         for fault in faults[:MAX_ERRORS]
     ]

@@ -122,6 +122,13 @@ class Settings(BaseSettings):
     # {% if "uploads" in components %}
     upload_dir: Path = ROOT / "instance" / "uploads"
     # {% endif %}
+    # {% if "sklearn" in components %}
+    sklearn_model_dir: Path = ROOT / "instance" / "models" / "sklearn"
+    sklearn_engine: Literal["onnx", "sklearn"] = "onnx"
+    sklearn_threads: int = Field(1, ge=1)  # that work on one call of ONNX Runtime
+    sklearn_batch_rows: int | None = Field(None, ge=1)  # of a shared call; 1 shares none
+    sklearn_queue_rows: int = Field(4096, ge=1)  # rows that may wait for a shared call
+    # {% endif %}
     # {% if "probes" in components %}
     probe_timeout: float = Field(2.0, gt=0)  # seconds that a readiness check may take
     # {% endif %}

@@ -133,6 +133,9 @@ def operation(app: Flask, rule: Rule, endpoint: Endpoint, references: References
     if endpoint.body:
         schema = references[endpoint.body, "validation"]
         document["requestBody"] = required_content("application/json", schema)
+        for media_type in endpoint.binary:
+            schema = {"type": "string", "contentMediaType": media_type}
+            document["requestBody"]["content"][media_type] = {"schema": schema}
     if endpoint.files:
         file = {"type": "string", "contentMediaType": "application/octet-stream"}
         schema = {"type": "object", "required": list(endpoint.files)}

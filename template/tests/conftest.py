@@ -46,6 +46,9 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, obj
         # {% if "uploads" in components %}
         "UPLOAD_DIR": tmp_path_factory.mktemp("uploads"),
         # {% endif %}
+        # {% if "sklearn" in components %}
+        "SKLEARN_MODEL_DIR": tmp_path_factory.mktemp("sklearn"),
+        # {% endif %}
     }
     with pytest.MonkeyPatch.context() as patch:
         for name in {field.upper() for field in Settings.model_fields} - set(configured):

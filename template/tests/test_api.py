@@ -8,9 +8,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 from pydantic import Field
 from werkzeug.datastructures import FileStorage
+from werkzeug.exceptions import BadRequest
 
 from app import errors, openapi
-from app.api import MAX_ERRORS, Query, Schema, Text, endpoint
+from app.api import MAX_ERRORS, MAX_NAME, Query, Schema, Text, endpoint
 from app.config import load_settings
 from app.errors import PROBLEM_JSON
 
@@ -36,6 +37,12 @@ class Found(Schema):
 
 class Size(Schema):
     size: int
+
+
+def read_reversed(body: bytes) -> str:
+    if not body.isascii():
+        raise BadRequest("Send ASCII.")
+    return body.decode()[::-1]
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +72,11 @@ def api(settings: dict[str, object]) -> FlaskClient:
     @endpoint(returns=Size)
     def files(file: FileStorage) -> Size:
         return Size(size=len(file.read()))
+
+    @app.post("/either")
+    @endpoint(returns=Options, binary={"text/x-reversed": read_reversed})
+    def either(body: Options | str) -> Options:
+        return body if isinstance(body, Options) else Options(note=body)
 
     return app.test_client()
 
@@ -97,6 +109,27 @@ def test_no_more_errors_are_named_than_a_client_can_read(api: FlaskClient) -> No
     response = api.post("/items", json={f"unknown{i}": "x" * 1000 for i in range(100)})
     assert len(response.get_json()["errors"]) == MAX_ERRORS
     assert len(response.data) < 4000
+
+
+def test_a_name_is_cut_to_what_a_client_can_read(api: FlaskClient) -> None:
+    response = api.post("/items", json={"x" * 1_000_000: 1, "name": "a"})
+    assert response.get_json()["errors"][0]["field"] == "x" * MAX_NAME
+    assert len(response.data) < 1000
+
+
+def test_a_body_may_have_another_media_type(api: FlaskClient) -> None:
+    for body, content_type, status in (
+        (b"olleh", "text/x-reversed", 200),
+        (b'{"note": "hello"}', "application/json", 200),
+        (b"\xff", "text/x-reversed", 400),
+        (b"hello", "text/plain", 415),
+    ):
+        response = api.post("/either", data=body, content_type=content_type)
+        assert response.status_code == status, (body, content_type)
+        assert status != 200 or response.json == {"note": "hello"}, content_type
+    document = api.get("/openapi.json").get_json()
+    content = document["paths"]["/either"]["post"]["requestBody"]["content"]
+    assert set(content) == {"application/json", "text/x-reversed"}
 
 
 def test_malformed_json_is_400_even_where_every_field_is_optional(api: FlaskClient) -> None:

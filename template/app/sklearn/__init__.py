@@ -1,0 +1,21 @@
+"""A scikit-learn classifier behind HTTP. ``import sklearn`` is the library everywhere, here too."""
+
+from flask import Flask
+
+# {% if "probes" in components %}
+from app import probes
+# {% endif %}
+from app.sklearn.commands import train_sklearn
+from app.sklearn.routes import blueprint
+from app.sklearn.service import Models
+
+
+def init_app(app: Flask) -> None:
+    models = app.extensions["sklearn"] = Models(app.config)
+    app.register_blueprint(blueprint)
+    app.cli.add_command(train_sklearn)
+    # {% if "probes" in components %}
+    probes.add_check(app, "sklearn", models.get)
+    # {% endif %}
+    if app.config["APP_ENV"] != "test":  # tests that need no model wait for none
+        models.start()
