@@ -5,6 +5,7 @@ import hashlib
 import importlib.metadata
 import io
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -149,6 +150,8 @@ class Matrix:
         a service with everything imports in the course of its tests.
         """
         everything = Combination.parse("all")
+        # The cores are taken: threads of numeric libraries would only spin beside each other.
+        os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
         def work() -> list[str]:
             try:
