@@ -178,9 +178,9 @@ def sample(count: int, seed: int) -> list[Combination]:
     return random.Random(seed).sample(everything, min(count, len(everything)))
 
 
-def render(template: Path, folder: Path, **answers: Any) -> Path:
+def render(template: Path, folder: Path, vcs_ref: str = "HEAD", /, **answers: Any) -> Path:
     """Render through Copier's API, as ``copier copy --defaults`` does; the rendered folder."""
-    copier.run_copy(str(template), folder, data=answers, defaults=True, quiet=True, vcs_ref="HEAD")
+    copier.run_copy(str(template), folder, answers, vcs_ref=vcs_ref, defaults=True, quiet=True)
     return folder
 
 

@@ -21,8 +21,8 @@ from pathlib import Path
 import copier
 from cookiecutter.main import cookiecutter
 
-from tests.combinations import ROOT, Combination, covering
-from tests.engines import SOURCES, as_text, cache_compiled_templates, snapshot
+from tests.combinations import ROOT, Combination, covering, render
+from tests.engines import SOURCES, as_text, cache_compiled_templates, snapshot, tree
 from tests.matrix.forks import Forks
 from tests.matrix.progress import Progress
 
@@ -98,10 +98,8 @@ def releases(template: Path) -> list[str]:
     return git(template, "tag", "--list", "v*", "--sort=version:refname").split()
 
 
-def render(template: Path, folder: Path, combination: Combination, ref: str) -> Path:
-    answers = combination.answers
-    copier.run_copy(str(template), folder, answers, vcs_ref=ref, defaults=True, quiet=True)
-    return folder
+def copy(template: Path, folder: Path, combination: Combination, ref: str) -> Path:
+    return render(template, folder, ref, **combination.answers)
 
 
 def bake(template: Path, folder: Path, combination: Combination, ref: str) -> Path:
@@ -118,7 +116,7 @@ def bake(template: Path, folder: Path, combination: Combination, ref: str) -> Pa
     return Path(project)
 
 
-ENGINES = {"copier": render, "cookiecutter": bake}
+ENGINES = {"copier": copy, "cookiecutter": bake}
 
 
 def change(service: Path) -> None:
@@ -154,7 +152,7 @@ def check(move: Move, template: Path, folder: Path) -> None:
         overwrite=True,
         quiet=True,
     )
-    fresh = render(template, folder / "fresh", move.target, "HEAD")
+    fresh = copy(template, folder / "fresh", move.target, "HEAD")
     change(fresh)
     forget_source(service, fresh)
     assert_same_tree(service, fresh)
@@ -169,7 +167,8 @@ def forget_source(*services: Path) -> None:
 
 
 def assert_same_tree(service: Path, fresh: Path) -> None:
-    found, expected = tree(service), tree(fresh)
+    found = {name: of for name, of in tree(service).items() if not name.startswith(".git/")}
+    expected = tree(fresh)
     surplus, missing = sorted(found.keys() - expected), sorted(expected.keys() - found)
     assert not surplus, f"left by the update: {surplus}"
     assert not missing, f"missing after the update: {missing}"
@@ -177,19 +176,6 @@ def assert_same_tree(service: Path, fresh: Path) -> None:
     for name in changed:
         print(f"{name} is\n{found[name][1].decode()}\nand not\n{expected[name][1].decode()}")
     assert not changed, f"other than in the fresh render: {changed}"
-
-
-def tree(folder: Path) -> dict[str, tuple[int, bytes]]:
-    """Path → mode and content of every file, and of every empty folder."""
-    return {
-        path.relative_to(folder).as_posix(): (
-            path.stat().st_mode,
-            path.read_bytes() if path.is_file() else b"",
-        )
-        for path in folder.rglob("*")
-        if ".git" not in path.relative_to(folder).parts
-        and (path.is_file() or not any(path.iterdir()))
-    }
 
 
 def main() -> int:
