@@ -26,6 +26,7 @@ from werkzeug.exceptions import (
 from app.errors import Invalid, field_error
 
 PREFIX = "/api/v1"
+JSON = "application/json"
 MAX_ERRORS = 20
 MAX_NAME = 100  # characters of a field's name that an error gives back
 MESSAGES = {"string_pattern_mismatch": "This does not have the form that is asked for here."}
@@ -82,7 +83,7 @@ class Endpoint:
     body: type[BaseModel] | None
     query: type[BaseModel] | None
     files: tuple[str, ...]
-    binary: tuple[str, ...]
+    media_types: tuple[str, ...]
 
 
 def endpoint(
@@ -90,8 +91,8 @@ def endpoint(
     returns: type[BaseModel] | None = None,
     status: int = 200,
     errors: tuple[int, ...] = (),
-    media_type: str = "application/json",
-    binary: Readers = NO_READERS,
+    media_type: str = JSON,
+    readers: Readers = NO_READERS,
 ) -> Callable[[View], View]:
     """Check what the view takes, and turn what it returns into a response.
 
@@ -102,8 +103,8 @@ def endpoint(
         errors: further statuses that the view can answer with; those that follow from its
             parameters are documented by themselves.
         media_type: of the answer, where the view builds the ``Response`` itself.
-        binary: other media types that the body may have; ``body`` is a union then, of the model
-            and what the readers return.
+        readers: what reads a body of these media types, instead of its model; ``body`` is a union
+            then, of the model and what the readers return.
     """
 
     def decorate(view: View) -> View:
@@ -117,14 +118,14 @@ def endpoint(
             if query is not None:
                 arguments["query"] = read_query(query)
             if body is not None:
-                reader = binary.get(request.mimetype)
+                reader = readers.get(request.mimetype)
                 arguments["body"] = reader(read_body()) if reader else read_json(body)
             if files:
                 arguments |= read_files(files)
             return respond(view(**arguments), returns, status)
 
         wrapper.endpoint = Endpoint(  # type: ignore[attr-defined]
-            returns, status, errors, media_type, body, query, files, tuple(binary)
+            returns, status, errors, media_type, body, query, files, tuple(readers)
         )
         return wrapper
 
@@ -137,11 +138,16 @@ def first_of(kind: Any) -> Any:
 
 
 def read_json(model: type[M]) -> M:
-    """The request's JSON body, from bytes to model in one step."""
+    """The request's JSON body as a model."""
     if not request.is_json:
         raise UnsupportedMediaType("Send the body as application/json.")
+    return parse_json(model, read_body())
+
+
+def parse_json(model: type[M], body: bytes) -> M:
+    """JSON, from bytes to model in one step."""
     try:
-        return model.model_validate_json(read_body())
+        return model.model_validate_json(body)
     except ValidationError as error:
         if error.errors(include_url=False)[0]["type"] == "json_invalid":
             raise BadRequest("The body is not valid JSON.") from None
@@ -219,4 +225,4 @@ def respond(result: Any, returns: type[BaseModel] | None, status: int) -> Respon
     if returns is None:
         return Response(b"", status, headers)
     document = returns.model_validate(value).model_dump_json()
-    return Response(document, status, headers, mimetype="application/json")
+    return Response(document, status, headers, mimetype=JSON)

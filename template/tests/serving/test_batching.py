@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
-from app.arrays import FloatArray
-from app.batching import Batcher, QueueFull
+from app.serving.arrays import FloatArray
+from app.serving.batching import Batcher, QueueFull
 
 BAD = -1.0
 

@@ -25,7 +25,7 @@ import numpy as np
 from prometheus_client import Gauge, Histogram
 from werkzeug.exceptions import ServiceUnavailable
 
-from app.arrays import FloatArray
+from app.serving.arrays import FloatArray
 
 #: A model: (n, inputs) → (n, outputs), for any n from 1.
 Compute = Callable[[FloatArray], FloatArray]
