@@ -6,8 +6,7 @@ of type ``FileStorage`` is a file in a multipart form; all others come from the 
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from types import MappingProxyType
@@ -118,7 +117,7 @@ def endpoint(
             if query is not None:
                 arguments["query"] = read_query(query)
             if body is not None:
-                reader = readers.get(request.mimetype)
+                reader = readers and find_reader(readers)
                 arguments["body"] = reader(read_body()) if reader else read_json(body)
             if files:
                 arguments |= read_files(files)
@@ -135,6 +134,12 @@ def endpoint(
 def first_of(kind: Any) -> Any:
     """The model of a body that may come in other forms too."""
     return next(iter(get_args(kind)), kind)
+
+
+def find_reader(readers: Readers) -> Callable[[bytes], Any] | None:
+    """What reads the request's media type; mostly it has no parameters to be parsed."""
+    given = request.environ.get("CONTENT_TYPE", "")
+    return readers.get(given) or readers.get(request.mimetype)
 
 
 def read_json(model: type[M]) -> M:
@@ -161,27 +166,29 @@ def read_body() -> bytes:
     """
     with client_faults():
         body = request.get_data()
-    bound = current_app.config["MAX_CONTENT_LENGTH"]
-    if request.content_length is None and len(body) >= bound:
+    length = request.content_length
+    if length is None and len(body) >= current_app.config["MAX_CONTENT_LENGTH"]:
         raise RequestEntityTooLarge
-    if request.content_length is not None and len(body) < request.content_length:
+    if length is not None and len(body) < length:
         raise BadRequest("The body ended before its Content-Length.")
     return body
 
 
-@contextmanager
-def client_faults() -> Iterator[None]:
+class client_faults:  # noqa: N801
     """Servers have errors of their own for a body that is no HTTP, such as a broken chunk."""
-    try:
-        yield
-    except HTTPException:
-        raise
-    except Exception as error:
-        raise BadRequest("The body could not be read.") from error
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, HTTPException):
+            raise BadRequest("The body could not be read.") from error
 
 
 def read_query(model: type[M]) -> M:
     """The query string; a parameter given more than once is a list."""
+    if not request.environ.get("QUERY_STRING"):
+        return model()
     values: dict[str, Any] = {}
     for name, given in request.args.lists():
         field = model.model_fields.get(name)
@@ -225,4 +232,4 @@ def respond(result: Any, returns: type[BaseModel] | None, status: int) -> Respon
     if returns is None:
         return Response(b"", status, headers)
     document = returns.model_validate(value).model_dump_json()
-    return Response(document, status, headers, mimetype=JSON)
+    return Response(document, status, headers, content_type=JSON)

@@ -35,13 +35,13 @@ def read_rows(body: bytes, field: str, columns: int) -> FloatArray | None:
     if body.count(b'"') != 2 or b"true" in body or b"false" in body:
         return None
     try:
-        rows = orjson.loads(body)[field]
+        rows = orjson.loads(body).get(field, ())
         if not 1 <= len(rows) <= MAX_ROWS or body.count(b"[") != len(rows) + 1:
             return None
         if set(map(len, rows)) != {columns}:
             return None
         numbers = np.fromiter(chain.from_iterable(rows), np.float64, len(rows) * columns)
-    except (ValueError, TypeError, KeyError, OverflowError):
+    except (ValueError, TypeError, AttributeError, OverflowError):
         return None
     return numbers.reshape(-1, columns) if are_finite(numbers) else None
 

@@ -2,6 +2,7 @@
 
 import os
 from abc import ABC, abstractmethod
+from math import isfinite
 from threading import Lock
 
 import click
@@ -33,7 +34,7 @@ class Classifier:
             app.errors.Invalid: the model has no answer to these very rows.
         """
         proba = self.compute(rows)
-        if not np.isfinite(proba).all():
+        if not isfinite(proba.sum()):
             raise Invalid([field_error("body", "The model has no answer to these numbers.")])
         return proba
 

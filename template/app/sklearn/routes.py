@@ -43,4 +43,4 @@ def predict(body: SklearnIn | FloatArray, query: PredictQuery) -> Response:
     else:
         listed = rows_of(proba, classifier.labels)
         answer = listed[0] if isinstance(body, SklearnIn) and body.features else listed
-    return Response(orjson.dumps(answer), mimetype=JSON)
+    return Response(orjson.dumps(answer), content_type=JSON)

@@ -39,4 +39,4 @@ def predict(body: TorchIn | FloatArray, query: PredictQuery) -> Response:
     proba = classifier.predict(rows)
     laid_out = columns_of(proba) if query.layout == "columns" else rows_of(proba)
     answer = {"device": classifier.device, "batch_size": len(rows), **laid_out}
-    return Response(orjson.dumps(answer), mimetype=JSON)
+    return Response(orjson.dumps(answer), content_type=JSON)
