@@ -34,8 +34,14 @@ def make_server() -> Granian:
         port=int(port or 8000),
         interface=Interfaces.WSGI,
         websockets=False,
+        # {% if "torch" in components and accelerator == "cuda" %}
+        # Requests share calls of the model within a process, and a GPU wants many in one.
+        workers=int(os.environ.get("WEB_CONCURRENCY") or 1),
+        blocking_threads=int(os.environ.get("WEB_THREADS") or 64),
+        # {% else %}
         workers=int(os.environ.get("WEB_CONCURRENCY") or 2),
         blocking_threads=int(os.environ.get("WEB_THREADS") or 4),
+        # {% endif %}
         respawn_failed_workers=True,
         workers_kill_timeout=30,
         http1_settings=HTTP1Settings(header_read_timeout=10_000, keep_alive=True),
