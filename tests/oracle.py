@@ -318,7 +318,10 @@ def ci_steps(combination: Combination) -> list[str]:
     """The commands of the service's own CI, in their order."""
     checks = ["ruff check .", "ruff format --check .", "mypy", "pytest --cov"]
     integration = ["pytest -m integration"] if has_tables(combination) else []
-    return ['pip install -e ".[dev]"', *checks, *integration]
+    install = ['pip install -e ".[dev]"']
+    if accelerator(combination) == "cpu":  # pip takes PyTorch with CUDA from PyPI
+        install = ["pip install uv", 'uv pip install --system --torch-backend cpu -e ".[dev]"']
+    return [*install, *checks, *integration]
 
 
 def gather(
