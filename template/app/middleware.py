@@ -23,8 +23,6 @@ Headers = list[tuple[str, str]]
 
 SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
-log = structlog.stdlib.get_logger(__name__)
-
 
 def init_app(app: Flask) -> None:
     app.wsgi_app = RequestMiddleware(app.wsgi_app)  # type: ignore[method-assign]
@@ -35,6 +33,7 @@ class RequestMiddleware:
 
     def __init__(self, wsgi_app: "WSGIApplication") -> None:
         self.wsgi_app = wsgi_app
+        self.log = structlog.stdlib.get_logger(__name__).bind()  # once, and not for each line
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
@@ -47,10 +46,24 @@ class RequestMiddleware:
 
         def start(status: str, headers: Headers, *error: Any) -> Callable[..., object]:
             complete(headers, request_id, environ["wsgi.url_scheme"])
-            report(environ, int(status[:3]), perf_counter() - started)
+            self.report(environ, int(status[:3]), perf_counter() - started)
             return start_response(status, headers, *error)
 
         return self.wsgi_app(environ, start)
+
+    def report(self, environ: "WSGIEnvironment", status: int, seconds: float) -> None:
+        """Log and count a request when its answer begins."""
+        request = environ.get("werkzeug.request")  # Flask's, with the route that it found
+        rule = request.url_rule if request else None
+        record(environ["REQUEST_METHOD"], rule.rule if rule else None, status, seconds)
+        self.log.info(
+            "request",
+            method=environ["REQUEST_METHOD"],
+            path=environ["PATH_INFO"],
+            status=status,
+            duration_ms=round(seconds * 1000, 2),
+            remote_addr=environ.get("REMOTE_ADDR"),
+        )
 
 
 def complete(headers: Headers, request_id: str, scheme: str) -> None:
@@ -60,18 +73,3 @@ def complete(headers: Headers, request_id: str, scheme: str) -> None:
     if scheme == "https":
         headers.append(HSTS)
     headers.append(("X-Request-ID", request_id))
-
-
-def report(environ: "WSGIEnvironment", status: int, seconds: float) -> None:
-    """Log and count a request when its answer begins."""
-    request = environ.get("werkzeug.request")  # Flask's, with the route that it found
-    rule = request.url_rule if request else None
-    record(environ["REQUEST_METHOD"], rule.rule if rule else None, status, seconds)
-    log.info(
-        "request",
-        method=environ["REQUEST_METHOD"],
-        path=environ["PATH_INFO"],
-        status=status,
-        duration_ms=round(seconds * 1000, 2),
-        remote_addr=environ.get("REMOTE_ADDR"),
-    )
