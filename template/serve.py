@@ -5,6 +5,7 @@ another interface. It ends gracefully: after SIGTERM it takes no new connection 
 has begun. ``gunicorn wsgi:app`` serves as well; see ``gunicorn.conf.py``.
 """
 
+import gc
 import os
 import runpy
 import sys
@@ -66,6 +67,8 @@ def load() -> Flask:
         app: Flask = import_module("wsgi").app
     except ClickException as error:
         sys.exit(f"Error: {error.format_message()}")
+    gc.collect()
+    gc.freeze()  # what is loaded stays; the collector need not look at it again
     return app
 
 

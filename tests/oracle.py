@@ -46,10 +46,12 @@ SERVING_FILES = {
     "app/serving/artefact.py",
     "app/serving/batching.py",
     "app/serving/data.py",
+    "app/serving/lane.py",
     "app/serving/models.py",
     "tests/serving/test_arrays.py",
     "tests/serving/test_batching.py",
     "tests/serving/test_data.py",
+    "tests/serving/test_lane.py",
     "tests/serving/test_models.py",
 }
 COMPONENT_FILES = {

@@ -25,7 +25,8 @@ SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 def init_app(app: Flask) -> None:
-    app.wsgi_app = RequestMiddleware(app.wsgi_app)  # type: ignore[method-assign]
+    middleware = app.extensions["middleware"] = RequestMiddleware(app.wsgi_app)
+    app.wsgi_app = middleware  # type: ignore[method-assign]
 
 
 class RequestMiddleware:

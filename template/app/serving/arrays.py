@@ -1,5 +1,8 @@
 """Numbers in requests, from bytes to an array in one step, and strictly."""
 
+import struct
+from collections.abc import Iterable
+from contextlib import suppress
 from io import BytesIO
 from itertools import chain
 from typing import Annotated, Any, NoReturn
@@ -18,6 +21,8 @@ NPY = "application/x-npy"
 MAX_ROWS = 512
 LARGEST = float(np.finfo(np.float32).max)
 
+NOT_PLAIN = (struct.error, LookupError, OverflowError, TypeError, ValueError)
+
 #: A finite number that single precision can hold; text and booleans are none.
 Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]
 
@@ -25,25 +30,42 @@ Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]
 def read_rows(body: bytes, field: str, columns: int) -> FloatArray | None:
     """The array of a body that is ``{field: [[number, …], …]}`` and nothing else.
 
-    It takes a third of the time of a model's validation, and leaves to that what is not as plain,
-    or not right. NumPy takes text and booleans for numbers, so none may be there: the body has no
-    text but the name of its field, and no bracket but those of its rows.
+    It takes half the time of a model's validation, and leaves to that what is not as plain, or not
+    right.
 
     Returns:
         (n, columns), n from 1 to ``MAX_ROWS``; nothing where the body needs a closer look.
     """
-    if body.count(b'"') != 2 or b"true" in body or b"false" in body:
-        return None
-    try:
-        rows = orjson.loads(body).get(field, ())
-        if not 1 <= len(rows) <= MAX_ROWS or body.count(b"[") != len(rows) + 1:
-            return None
-        if set(map(len, rows)) != {columns}:
-            return None
-        numbers = np.fromiter(chain.from_iterable(rows), np.float64, len(rows) * columns)
-    except (ValueError, TypeError, AttributeError, OverflowError):
-        return None
-    return numbers.reshape(-1, columns) if are_finite(numbers) else None
+    with suppress(*NOT_PLAIN):
+        rows = read_plain(body, field)
+        if len(rows) <= MAX_ROWS and set(map(len, rows)) == {columns}:
+            return pack(chain.from_iterable(rows), len(rows), columns)
+    return None
+
+
+def read_row(body: bytes, field: str, columns: int) -> FloatArray | None:
+    """The same of ``{field: [number, …]}``: (1, columns), or nothing."""
+    with suppress(*NOT_PLAIN):
+        row = read_plain(body, field)
+        if len(row) == columns:
+            return pack(row, 1, columns)
+    return None
+
+
+def read_plain(body: bytes, field: str) -> Any:
+    """What stands in the only field, whose value has no text in it and no word; ``ValueError``."""
+    head, _, tail = body.partition(b"[")
+    if b"".join(head.split()) != b'{"%b":' % field.encode():
+        raise ValueError("not this field")
+    if any(character in tail for character in (b'"', b"t", b"f", b"n")):
+        raise ValueError("text, true, false or null")
+    return orjson.loads(body)[field]
+
+
+def pack(numbers: Iterable[float], rows: int, columns: int) -> FloatArray | None:
+    """Numbers one after the other as an array; the booleans that it would take are gone already."""
+    array = np.frombuffer(struct.pack(f"{rows * columns}d", *numbers))
+    return array.reshape(rows, columns) if are_finite(array) else None
 
 
 def read_npy(body: bytes, columns: int) -> FloatArray:

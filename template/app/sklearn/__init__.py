@@ -1,18 +1,22 @@
 """A scikit-learn classifier behind HTTP. ``import sklearn`` is the library everywhere, here too."""
 
+from functools import partial
+
 from flask import Flask
 
 # {% if "probes" in components %}
 from app import probes
 # {% endif %}
+from app.serving.lane import open_lane
 from app.sklearn.commands import train_sklearn
-from app.sklearn.routes import blueprint
+from app.sklearn.routes import answer, blueprint
 from app.sklearn.service import SklearnModels
 
 
 def init_app(app: Flask) -> None:
     models = app.extensions["sklearn"] = SklearnModels(app.config)
     app.register_blueprint(blueprint)
+    open_lane(app, "sklearn.predict", partial(answer, models))
     app.cli.add_command(train_sklearn)
     # {% if "probes" in components %}
     probes.add_check(app, "sklearn", models.get)

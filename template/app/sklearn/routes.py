@@ -6,7 +6,7 @@ import orjson
 from flask import Blueprint, Response, current_app
 
 from app.api import JSON, PREFIX, endpoint, parse_json
-from app.serving.arrays import NPY, FloatArray, read_npy, read_rows
+from app.serving.arrays import NPY, FloatArray, read_npy, read_row, read_rows
 from app.serving.artefact import ModelError
 from app.serving.models import handle_no_model
 from app.sklearn.schemas import PredictQuery, SklearnIn, SklearnOut, columns_of, rows_of
@@ -34,13 +34,26 @@ def predict(body: SklearnIn | FloatArray, query: PredictQuery) -> Response:
     columns. ``layout=columns`` answers with a list for each field, which is quicker to read.
     """
     models: SklearnModels = current_app.extensions["sklearn"]
-    classifier = models.get()
+    single = isinstance(body, SklearnIn) and bool(body.features)
     rows = body.array() if isinstance(body, SklearnIn) else body
+    return Response(compute(models, rows, single, query.layout), content_type=JSON)
+
+
+def answer(models: SklearnModels, body: bytes) -> bytes | None:
+    """The same for plain JSON; nothing for anything else."""
+    row = read_row(body, "features", FEATURES)
+    if row is not None:
+        return compute(models, row, single=True)
+    rows = read_rows(body, "rows", FEATURES)
+    return None if rows is None else compute(models, rows)
+
+
+def compute(
+    models: SklearnModels, rows: FloatArray, single: bool = False, layout: str = "rows"
+) -> bytes:
+    classifier = models.get()
     proba = classifier.predict(rows)
-    answer: object
-    if query.layout == "columns":
-        answer = columns_of(proba, classifier.labels)
-    else:
-        listed = rows_of(proba, classifier.labels)
-        answer = listed[0] if isinstance(body, SklearnIn) and body.features else listed
-    return Response(orjson.dumps(answer), content_type=JSON)
+    if layout == "columns":
+        return orjson.dumps(columns_of(proba, classifier.labels))
+    listed = rows_of(proba, classifier.labels)
+    return orjson.dumps(listed[0] if single else listed)

@@ -1,18 +1,22 @@
 """A PyTorch classifier behind HTTP. ``import torch`` is the library everywhere, here too."""
 
+from functools import partial
+
 from flask import Flask
 
 # {% if "probes" in components %}
 from app import probes
 # {% endif %}
+from app.serving.lane import open_lane
 from app.torch.commands import train_torch
-from app.torch.routes import blueprint
+from app.torch.routes import answer, blueprint
 from app.torch.service import TorchModels
 
 
 def init_app(app: Flask) -> None:
     models = app.extensions["torch"] = TorchModels(app.config)
     app.register_blueprint(blueprint)
+    open_lane(app, "torch.predict", partial(answer, models))
     app.cli.add_command(train_torch)
     # {% if "probes" in components %}
     probes.add_check(app, "torch", models.get)

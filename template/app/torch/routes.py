@@ -2,14 +2,13 @@
 
 from functools import partial
 
-import orjson
 from flask import Blueprint, Response, current_app
 
 from app.api import JSON, PREFIX, endpoint, parse_json
 from app.serving.arrays import NPY, FloatArray, read_npy, read_rows
 from app.serving.artefact import ModelError
 from app.serving.models import handle_no_model
-from app.torch.schemas import PredictQuery, TorchIn, TorchOut, columns_of, rows_of
+from app.torch.schemas import PredictQuery, TorchIn, TorchOut, render
 from app.torch.service import INPUTS, TorchModels
 
 blueprint = Blueprint("torch", __name__, url_prefix=f"{PREFIX}/torch")
@@ -34,9 +33,16 @@ def predict(body: TorchIn | FloatArray, query: PredictQuery) -> Response:
     columns. ``layout=columns`` answers with a list for each field, which is quicker to read.
     """
     models: TorchModels = current_app.extensions["torch"]
-    classifier = models.get()
     rows = body.array() if isinstance(body, TorchIn) else body
-    proba = classifier.predict(rows)
-    laid_out = columns_of(proba) if query.layout == "columns" else rows_of(proba)
-    answer = {"device": classifier.device, "batch_size": len(rows), **laid_out}
-    return Response(orjson.dumps(answer), content_type=JSON)
+    return Response(compute(models, rows, query.layout), content_type=JSON)
+
+
+def answer(models: TorchModels, body: bytes) -> bytes | None:
+    """The same for plain JSON; nothing for anything else."""
+    rows = read_rows(body, "inputs", INPUTS)
+    return None if rows is None else compute(models, rows)
+
+
+def compute(models: TorchModels, rows: FloatArray, layout: str = "rows") -> bytes:
+    classifier = models.get()
+    return render(classifier.predict(rows), classifier.device, layout)

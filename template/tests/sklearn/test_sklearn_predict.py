@@ -113,7 +113,9 @@ def test_without_a_model_it_is_503(
     app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any
 ) -> None:
     config = app.config | {"APP_ENV": "prod", "SKLEARN_MODEL_DIR": tmp_path_factory.mktemp("none")}
-    monkeypatch.setitem(app.extensions, "sklearn", SklearnModels(config))
+    models: SklearnModels = app.extensions["sklearn"]
+    monkeypatch.setattr(models, "classifier", None)
+    monkeypatch.setattr(models, "load", SklearnModels(config).load)
     response = client.post(URL, json={"features": SETOSA})
     assert (response.status_code, response.mimetype) == (503, PROBLEM_JSON)
     assert response.headers["Retry-After"]

@@ -92,7 +92,9 @@ def test_without_a_model_it_is_503(
     app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any
 ) -> None:
     config = app.config | {"APP_ENV": "prod", "TORCH_MODEL_DIR": tmp_path_factory.mktemp("none")}
-    monkeypatch.setitem(app.extensions, "torch", TorchModels(config))
+    models: TorchModels = app.extensions["torch"]
+    monkeypatch.setattr(models, "classifier", None)
+    monkeypatch.setattr(models, "load", TorchModels(config).load)
     response = client.post(URL, json={"inputs": ROWS})
     assert (response.status_code, response.mimetype) == (503, PROBLEM_JSON)
     assert response.headers["Retry-After"]
