@@ -41,7 +41,7 @@ def main() -> None:
         blocking_threads=int(os.environ.get("WEB_THREADS") or THREADS),
         respawn_failed_workers=True,
         workers_kill_timeout=30,
-        http1_settings=HTTP1Settings(header_read_timeout=10_000),  # milliseconds
+        http1_settings=HTTP1Settings(header_read_timeout=75_000),  # ms, for idle connections too
         log_level=LogLevels((os.environ.get("LOG_LEVEL") or "INFO").lower()),
         log_dictconfig=logging_config(),
     )
