@@ -1,0 +1,49 @@
+"""``/api/v1/jobs``."""
+
+from uuid import UUID
+
+from celery.exceptions import BackendError
+from flask import Blueprint, Response, current_app, url_for
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from app.api import PREFIX, endpoint
+from app.celery import service
+from app.celery.schemas import Job, JobAccepted, JobIn, JobOut
+from app.errors import unavailable
+
+blueprint = Blueprint("jobs", __name__, url_prefix=f"{PREFIX}/jobs")
+
+
+@blueprint.errorhandler(BackendError)
+@blueprint.errorhandler(OperationalError)
+@blueprint.errorhandler(OSError)
+@blueprint.errorhandler(RedisError)
+def handle_queue_down(error: Exception) -> Response:
+    current_app.logger.error("the broker or the result store does not answer", exc_info=error)
+    return unavailable("Jobs cannot be taken or looked up right now. Try again soon.")
+
+
+@blueprint.post("")
+@endpoint(returns=JobAccepted, status=202, errors=(503,))
+def submit_job(body: JobIn) -> tuple[JobAccepted, dict[str, str]]:
+    """Have a job done in the background; ``Location`` tells how far it is."""
+    job = service.submit(body)
+    return job, {"Location": url_for("jobs.get_job", job_id=job.id)}
+
+
+@blueprint.get("/<uuid:job_id>")
+@endpoint(returns=JobOut, errors=(503,))
+def get_job(job_id: UUID) -> Job:
+    """A job's state, and its result or error where it has ended."""
+    return service.get(job_id)
+
+
+@blueprint.delete("/<uuid:job_id>")
+@endpoint(returns=JobOut, errors=(503,))
+def cancel_job(job_id: UUID) -> Job:
+    """Cancel a job, also one that runs.
+
+    One that has ended already stays as it is.
+    """
+    return service.cancel(job_id)
