@@ -138,14 +138,14 @@ class Settings(BaseSettings):
     redis_url: RedisUrl | None = None
     # {% endif %}
     # {% if "celery" in components %}
-    embedded_broker: ClassVar[str | None] = "filesystem://"
+    embedded_broker: ClassVar[str | None] = "filesystem://localhost"
     job_dir: Path = ROOT / "instance" / "jobs"  # the queue and the results of filesystem://
     celery_broker_url: ServerUrl | None = Field(None, validate_default=True)
     celery_result_backend: ServerUrl | None = Field(None, validate_default=True)
     job_time_limit: float = Field(300, gt=0)  # seconds that a job may take
     job_result_expires: int = Field(24 * 3600, gt=0)  # seconds
     job_lease: float = Field(30, ge=3)  # seconds until a job leaves a worker that is not heard of
-    job_max_deliveries: int = Field(8, ge=1)  # of a job whose worker is lost each time
+    job_max_deliveries: int = Field(5, ge=1)  # of a job whose worker is lost each time
     worker_concurrency: int | None = Field(None, ge=1)  # processes; without it, one for each core
     worker_metrics_port: int | None = Field(None, ge=1, le=65535)  # without it, none are served
     # {% endif %}

@@ -64,6 +64,7 @@ def celery_settings(config: Mapping[str, Any]) -> dict[str, Any]:
         "task_soft_time_limit": config["JOB_TIME_LIMIT"],
         "task_time_limit": config["JOB_TIME_LIMIT"] + GRACE,
         "worker_cancel_long_running_tasks_on_connection_loss": True,  # they come again
+        "worker_lost_wait": 1.0,  # seconds that a result of a lost process may still arrive in
         "worker_concurrency": config["WORKER_CONCURRENCY"],
         "worker_prefetch_multiplier": 1,
         "worker_redirect_stdouts": False,
@@ -100,7 +101,7 @@ def transport_options(config: Mapping[str, Any]) -> dict[str, Any]:
             "store_processed": True,
             "processed_folder": folder / "delivered",
             "control_folder": folder / "control",
-            "polling_interval": 0.1,
+            "polling_interval": 0.03,
         },
         "memory": {"polling_interval": 0.02},
         "amqp": {"confirm_publish": True},

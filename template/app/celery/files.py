@@ -105,3 +105,7 @@ class Transport(filesystem.Transport):  # type: ignore[misc]
     """``filesystem://``."""
 
     Channel = Channel
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.state = virtual.BrokerState()  # what is declared in one folder is not in another

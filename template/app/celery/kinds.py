@@ -44,11 +44,10 @@ TRANSIENT: tuple[type[Exception], ...] = (
 
 @dataclass(frozen=True)
 class Kind:
-    """A registered kind: the model of its input, the Celery task, what it is tried again after."""
+    """A registered kind; the Celery task of its name runs it."""
 
     name: str
     model: type[BaseModel]
-    task: Any
     transient: tuple[type[Exception], ...]
 
 
@@ -94,7 +93,7 @@ def job(
         def task(self: Any, given: str) -> Any:
             return runs.perform(self, lambda: run(model.model_validate_json(given)))
 
-        KINDS[name] = Kind(name, model, task, transient)
+        KINDS[name] = Kind(name, model, transient)
         return run
 
     return decorate

@@ -51,10 +51,9 @@ def submit(job: JobIn) -> JobAccepted:
         kind.model.model_validate_json(text)
     except ValidationError as error:
         raise Invalid([inside_input(fault) for fault in field_errors(error, "")]) from None
-    job_id = str(uuid4())
-    record = Record(kind.name, owner(), g.request_id)
-    records.write(get_celery().backend, job_id, record)
-    kind.task.apply_async((text.decode(),), task_id=job_id)
+    job_id, celery_app = str(uuid4()), get_celery()
+    records.write(celery_app.backend, job_id, Record(kind.name, owner(), g.request_id))
+    celery_app.tasks[kind.name].apply_async((text.decode(),), task_id=job_id)
     SUBMITTED.labels(kind.name).inc()
     return JobAccepted(id=job_id, kind=kind.name, state=states.PENDING)
 

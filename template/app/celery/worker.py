@@ -11,6 +11,7 @@ if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="metrics-")
     atexit.register(shutil.rmtree, os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
 
+import billiard.util
 import structlog
 from celery import signals
 from prometheus_client import CollectorRegistry, start_http_server
@@ -31,8 +32,16 @@ app.conf.result_backend_always_retry = True
 
 @signals.setup_logging.connect  # type: ignore[untyped-decorator]
 def keep_logging(**_: object) -> None:
-    """Log as the service does, and not what jobs return."""
+    """Log as the service does, but neither what jobs are given nor what they return."""
+    billiard.util.get_logger().propagate = True
     logging.getLogger("celery.app.trace").setLevel(logging.WARNING)
+    logging.getLogger("celery.app.trace").addFilter(drop_data)
+    logging.getLogger("celery.worker.strategy").addFilter(drop_data)
+
+
+def drop_data(record: logging.LogRecord) -> bool:
+    record.__dict__.pop("data", None)
+    return True
 
 
 @signals.worker_init.connect  # type: ignore[untyped-decorator]
