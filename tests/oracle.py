@@ -104,7 +104,7 @@ COMPONENT_FILES = {
         "app/celery/schemas.py",
         "app/celery/service.py",
         "app/celery/stores.py",
-        "app/celery/worker.py",
+        "make_celery.py",
         "tests/celery/test_brokers.py",
         "tests/celery/test_jobs.py",
     },

@@ -2,8 +2,9 @@
 
 from uuid import UUID
 
+import structlog
 from celery.exceptions import BackendError
-from flask import Blueprint, Response, current_app, url_for
+from flask import Blueprint, Response, url_for
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
@@ -14,13 +15,16 @@ from app.errors import unavailable
 
 blueprint = Blueprint("jobs", __name__, url_prefix=f"{PREFIX}/jobs")
 
+log = structlog.stdlib.get_logger(__name__)
+
 
 @blueprint.errorhandler(BackendError)
 @blueprint.errorhandler(OperationalError)
 @blueprint.errorhandler(OSError)
 @blueprint.errorhandler(RedisError)
 def handle_queue_down(error: Exception) -> Response:
-    current_app.logger.error("the broker or the result store does not answer", exc_info=error)
+    # One line and no traceback, as everybody who submits gets here.
+    log.error("the broker or the result store does not answer", error=repr(error))
     return unavailable("Jobs cannot be taken or looked up right now. Try again soon.")
 
 

@@ -1,4 +1,4 @@
-"""What workers and the scheduler load: ``celery --app app.celery.worker worker``."""
+"""What workers and the scheduler load: ``celery --app make_celery worker``."""
 
 import atexit
 import logging
@@ -6,7 +6,8 @@ import os
 import shutil
 import tempfile
 
-# Where all processes of a worker keep their numbers; set before anything imports the metrics.
+# Where all processes of a worker keep their numbers; set before anything imports the metrics, which
+# the package does.
 if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="metrics-")
     atexit.register(shutil.rmtree, os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
@@ -23,17 +24,24 @@ from app.celery.kinds import STARTS
 from app.database import db
 # {% endif %}
 
+#: Seconds that Redis may take to answer a worker.
+PATIENCE = 10.0
+
 log = structlog.stdlib.get_logger(__name__)
 flask_app = create_app()
-app = flask_app.extensions["celery"]
-# A result is worth waiting for: it survives that its store is away for a while.
-app.conf.result_backend_always_retry = True
+celery_app = flask_app.extensions["celery"]
+# A worker has more patience than a request: it outlasts that its servers are away for a while.
+celery_app.conf.result_backend_always_retry = True
+celery_app.conf.redis_socket_timeout = PATIENCE
+if "socket_timeout" in celery_app.conf.broker_transport_options:
+    celery_app.conf.broker_transport_options["socket_timeout"] = PATIENCE
 
 
 @signals.setup_logging.connect  # type: ignore[untyped-decorator]
 def keep_logging(**_: object) -> None:
     """Log as the service does, but neither what jobs are given nor what they return."""
     billiard.util.get_logger().propagate = True
+    billiard.util.get_logger().setLevel(logging.WARNING)
     logging.getLogger("celery.app.trace").setLevel(logging.WARNING)
     logging.getLogger("celery.app.trace").addFilter(drop_data)
     logging.getLogger("celery.worker.strategy").addFilter(drop_data)
