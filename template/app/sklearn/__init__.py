@@ -11,8 +11,8 @@ from app.sklearn import jobs
 from app.sklearn.commands import train_sklearn
 from app.sklearn.routes import blueprint
 from app.sklearn.service import Models
-
 # {% if "celery" in components %}
+
 __all__ = ["init_app", "jobs"]
 # {% endif %}
 
