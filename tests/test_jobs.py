@@ -202,28 +202,31 @@ def test_without_redis_it_is_503_within_2_seconds_until_it_is_back(
         wait(server, submit(server, "checksum", text="a"))
         redis.process.send_signal(how)
         time.sleep(0.5)
-        clients = [httpx.Client(base_url=server.address, timeout=30) for _ in range(16)]
 
-        def attempt(client: httpx.Client) -> float:
+        def attempt(_: int) -> float:
             started = time.perf_counter()
             response = client.post(URL, json={"kind": "checksum", "input": {"text": "a"}})
             assert response.status_code == 503
             assert response.headers["Retry-After"]
             return time.perf_counter() - started
 
-        with ThreadPoolExecutor(16) as pool:
-            for _ in range(3):
-                assert max(pool.map(attempt, clients)) < 2
+        limits = httpx.Limits(max_connections=32)
+        with (
+            ThreadPoolExecutor(32) as pool,
+            httpx.Client(base_url=server.address, timeout=30, limits=limits) as client,
+        ):
+            slowest = max(pool.map(attempt, range(320)))
+        print(f"slowest answer without Redis ({how.name}): {slowest:.2f} s")
+        assert slowest < 2
         assert server.client.get("/ready").json()["checks"] == {"jobs": False}
         if how is signal.SIGSTOP:
             redis.process.send_signal(signal.SIGCONT)
         else:
             redis.process.wait(10)
             redis.start()
+        time.sleep(1.1)
         assert wait(server, submit(server, "checksum", text="a"))["state"] == "SUCCESS"
         assert server.client.get("/ready").json()["ready"] is True
-        for client in clients:
-            client.close()
 
 
 @pytest.fixture(params=["redis", "files"])
@@ -231,7 +234,7 @@ def running(
     request: pytest.FixtureRequest, service: Path, tmp_path: Path
 ) -> Iterator[tuple[Server, Callable[[], Worker]]]:
     """The service with a worker, on either kind of broker."""
-    environment = {"JOB_LEASE": "3", "JOB_TIME_LIMIT": "3"}
+    environment = {"JOB_LEASE": "3", "JOB_TIME_LIMIT": "8"}
     if request.param == "redis":
         environment["REDIS_URL"] = request.getfixturevalue("redis").url
     else:
@@ -274,6 +277,6 @@ def test_a_job_is_not_given_away_while_its_worker_lives(
 ) -> None:
     server, start = running
     start()
-    jobs = [submit(server, "nap", seconds=2.8) for _ in range(8)]
+    jobs = [submit(server, "nap", seconds=4) for _ in range(8)]
     assert wait_for_all(server, jobs, 60) == {"SUCCESS": 8}
     assert "job dropped" not in (server.log.parent / "worker.txt").read_text()

@@ -18,6 +18,7 @@ __all__ = ["checksum", "init_app"]
 
 def init_app(app: Flask) -> None:
     celery_init_app(app)
+    app.extensions["jobs_failed"] = 0.0  # when the broker or the result store did not answer
     app.register_blueprint(blueprint)
     app.cli.add_command(jobs)
     # {% if "probes" in components %}

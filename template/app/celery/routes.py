@@ -1,10 +1,11 @@
 """``/api/v1/jobs``."""
 
+from time import monotonic
 from uuid import UUID
 
 import structlog
 from celery.exceptions import BackendError
-from flask import Blueprint, Response, url_for
+from flask import Blueprint, Response, current_app, url_for
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
@@ -13,9 +14,19 @@ from app.celery import service
 from app.celery.schemas import Job, JobAccepted, JobIn, JobOut
 from app.errors import unavailable
 
+#: Seconds for which nobody tries again what has just failed.
+PAUSE = 1.0
+
 blueprint = Blueprint("jobs", __name__, url_prefix=f"{PREFIX}/jobs")
 
 log = structlog.stdlib.get_logger(__name__)
+
+
+@blueprint.before_request
+def turn_away() -> Response | None:
+    """Right after a failure, have nobody else wait for the same time-out in all threads."""
+    failed: float = current_app.extensions["jobs_failed"]
+    return sorry() if monotonic() - failed < PAUSE else None
 
 
 @blueprint.errorhandler(BackendError)
@@ -23,8 +34,12 @@ log = structlog.stdlib.get_logger(__name__)
 @blueprint.errorhandler(OSError)
 @blueprint.errorhandler(RedisError)
 def handle_queue_down(error: Exception) -> Response:
-    # One line and no traceback, as everybody who submits gets here.
     log.error("the broker or the result store does not answer", error=repr(error))
+    current_app.extensions["jobs_failed"] = monotonic()
+    return sorry()
+
+
+def sorry() -> Response:
     return unavailable("Jobs cannot be taken or looked up right now. Try again soon.")
 
 

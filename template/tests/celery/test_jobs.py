@@ -264,11 +264,16 @@ def test_a_broker_that_is_down_is_503(
     def refuse(*args: object, **options: object) -> None:
         raise error("amqp://user:hunter2@host")
 
-    monkeypatch.setattr(app.extensions["celery"].tasks["checksum"], "apply_async", refuse)
-    response = client.post(URL, json=CHECKSUM)
+    monkeypatch.setitem(app.extensions, "jobs_failed", 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(app.extensions["celery"].tasks["checksum"], "apply_async", refuse)
+        response = client.post(URL, json=CHECKSUM)
     assert (response.status_code, response.mimetype) == (503, PROBLEM_JSON)
     assert response.headers["Retry-After"]
     assert "hunter2" not in response.text
+    assert client.post(URL, json=CHECKSUM).status_code == 503
+    monkeypatch.setattr("app.celery.routes.PAUSE", 0)
+    assert client.post(URL, json=CHECKSUM).status_code == 202
 
 
 def test_jobs_are_counted(client: FlaskClient, work: Work, trial: Trial) -> None:
