@@ -188,18 +188,18 @@ class Settings(BaseSettings):
     @field_validator("celery_result_backend")
     @classmethod
     def choose_result_backend(cls, url: str | None, info: ValidationInfo) -> str | None:
-        broker = info.data.get("celery_broker_url") or ""  # missing where that is wrong itself
-        found = url or celery_url(info.data.get("redis_url")) or ""
-        if not found and broker.startswith("redis"):
-            found = broker
-        if not found and broker.startswith(("filesystem:", "memory:")):
-            own = {"filesystem": f"file://{info.data['job_dir']}/results"}
-            found = own.get(broker.partition(":")[0], "cache+memory://")
-        if broker and (not found or found.startswith(("amqp:", "rpc:"))):
+        broker: str = info.data.get("celery_broker_url", "")  # missing where it is wrong itself
+        beside = {
+            "filesystem": f"file://{info.data.get('job_dir')}/results",
+            "memory": "cache+memory://",
+            **dict.fromkeys(("redis", "rediss", "redis+socket"), broker),
+        }
+        found = url or celery_url(info.data.get("redis_url")) or beside.get(broker.split(":")[0])
+        if broker and (found is None or found.startswith(("amqp:", "rpc:"))):
             raise ValueError(
                 "name a store that keeps results, such as redis://host:6379/1; the broker does not"
             )
-        return found or None
+        return found
     # {% endif %}
 
 

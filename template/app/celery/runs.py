@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 from celery import current_task, states
-from celery.exceptions import Ignore, Retry
+from celery.exceptions import Ignore
 from flask import current_app
 from pydantic import BaseModel
 
@@ -63,13 +63,11 @@ def perform(task: Any, run: Callable[[], Any]) -> Any:
     try:
         result = run()
         outcome = "succeeded"
-    except Retry:
-        outcome = "tried again"
-        raise
     finally:
         seconds = perf_counter() - started
         DURATION.labels(task.name).observe(seconds)
-        log.info(f"job {outcome}", duration_ms=round(seconds * 1000, 2))
+        attempt, milliseconds = request.retries + 1, round(seconds * 1000, 2)
+        log.info(f"job {outcome}", attempt=attempt, duration_ms=milliseconds)
     return result.model_dump(mode="json") if isinstance(result, BaseModel) else result
 
 
