@@ -6,9 +6,10 @@ import socket
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -121,21 +122,36 @@ class Worker:
         self.process.wait()
 
 
+@dataclass
+class Running:
+    """A running service, and the workers that were started for it."""
+
+    server: Server
+    service: Path
+    environment: dict[str, str]
+    workers: list[Worker] = field(default_factory=list)
+
+    def start(self) -> Worker:
+        environment = self.environment | {"WORKER_CONCURRENCY": "4"}
+        self.workers.append(Worker(self.service, environment))
+        return self.workers[-1]
+
+    def jobs(self, *arguments: str) -> str:
+        """What ``flask jobs`` prints."""
+        command = [str(SCRIPTS / "flask"), "--app", "wsgi", "jobs", *arguments]
+        environment = os.environ | self.environment
+        return subprocess.check_output(command, cwd=self.service, env=environment, text=True)
+
+
 @contextmanager
-def working(service: Path, **environment: str) -> Iterator[tuple[Server, Callable[[], Worker]]]:
-    """The service, and what starts a worker for it."""
-    workers = []
-
-    def start() -> Worker:
-        workers.append(Worker(service, environment | {"WORKER_CONCURRENCY": "4"}))
-        return workers[-1]
-
-    try:
-        with serve(service, **environment) as server:
-            yield server, start
-    finally:
-        for worker in workers:
-            worker.kill()
+def working(service: Path, **environment: str) -> Iterator[Running]:
+    with serve(service, **environment) as server:
+        running = Running(server, service, environment)
+        try:
+            yield running
+        finally:
+            for worker in running.workers:
+                worker.kill()
 
 
 def submit(server: Server, kind: str, **given: object) -> str:
@@ -164,16 +180,17 @@ def wait_for_all(server: Server, locations: list[str], limit: float) -> Counter[
 def test_of_1000_jobs_none_is_lost_with_five_killed_workers(
     service: Path, redis: Redis, whole_group: bool
 ) -> None:
-    with working(service, REDIS_URL=redis.url) as (server, start):
+    with working(service, REDIS_URL=redis.url) as running:
+        server = running.server
         jobs = [submit(server, "nap", seconds=0.1) for _ in range(1000)]
         for _ in range(5):
-            worker = start()
+            worker = running.start()
             time.sleep(6)
             if whole_group:
                 worker.kill()
             else:  # its processes end by themselves, when they see that it is gone
                 worker.process.kill()
-        start()
+        running.start()
         assert wait_for_all(server, jobs, 180) == {"SUCCESS": 1000}
 
 
@@ -181,10 +198,11 @@ def test_of_1000_jobs_none_is_lost_with_five_killed_workers(
 def test_of_1000_jobs_none_is_lost_with_a_restart_of_redis(
     service: Path, redis: Redis, how: signal.Signals
 ) -> None:
-    with working(service, REDIS_URL=redis.url) as (server, start):
+    with working(service, REDIS_URL=redis.url) as running:
+        server = running.server
         jobs = [submit(server, "nap", seconds=0.1) for _ in range(1000)]
         time.sleep(1.5)  # the log of a Redis that is killed is a second old
-        start()
+        running.start()
         time.sleep(6)
         redis.stop(how)
         time.sleep(2)
@@ -197,8 +215,9 @@ def test_of_1000_jobs_none_is_lost_with_a_restart_of_redis(
 def test_without_redis_it_is_503_within_2_seconds_until_it_is_back(
     service: Path, redis: Redis, how: signal.Signals
 ) -> None:
-    with working(service, REDIS_URL=redis.url) as (server, start):
-        start()
+    with working(service, REDIS_URL=redis.url) as running:
+        server = running.server
+        running.start()
         wait(server, submit(server, "checksum", text="a"))
         redis.process.send_signal(how)
         time.sleep(0.5)
@@ -230,24 +249,22 @@ def test_without_redis_it_is_503_within_2_seconds_until_it_is_back(
 
 
 @pytest.fixture(params=["redis", "files"])
-def running(
-    request: pytest.FixtureRequest, service: Path, tmp_path: Path
-) -> Iterator[tuple[Server, Callable[[], Worker]]]:
+def running(request: pytest.FixtureRequest, service: Path, tmp_path: Path) -> Iterator[Running]:
     """The service with a worker, on either kind of broker."""
     environment = {"JOB_LEASE": "3", "JOB_TIME_LIMIT": "8"}
     if request.param == "redis":
         environment["REDIS_URL"] = request.getfixturevalue("redis").url
     else:
         environment["JOB_DIR"] = str(tmp_path / "jobs")
-    with working(service, **environment) as (server, start):
-        start()
-        yield server, start
+    with working(service, **environment) as running:
+        running.start()
+        yield running
 
 
 def test_a_running_job_tells_its_progress_and_is_cancelled(
-    running: tuple[Server, Callable[[], Worker]],
+    running: Running,
 ) -> None:
-    server, _ = running
+    server = running.server
     location, seen = submit(server, "nap", seconds=2), set()
     while (job := server.client.get(location).json())["progress"] < 0.5:
         seen.add(job["progress"])
@@ -263,9 +280,9 @@ def test_a_running_job_tells_its_progress_and_is_cancelled(
 
 
 def test_a_job_that_takes_too_long_or_its_worker_along_fails(
-    running: tuple[Server, Callable[[], Worker]],
+    running: Running,
 ) -> None:
-    server, _ = running
+    server = running.server
     slow, deadly = submit(server, "nap", seconds=30), submit(server, "poison", seconds=0)
     assert wait(server, slow)["error"]["kind"] == "time_limit"
     assert wait(server, deadly)["error"]["kind"] == "worker_lost"
@@ -273,10 +290,20 @@ def test_a_job_that_takes_too_long_or_its_worker_along_fails(
 
 
 def test_a_job_is_not_given_away_while_its_worker_lives(
-    running: tuple[Server, Callable[[], Worker]],
+    running: Running,
 ) -> None:
-    server, start = running
-    start()
+    server = running.server
+    running.start()
     jobs = [submit(server, "nap", seconds=4) for _ in range(8)]
     assert wait_for_all(server, jobs, 60) == {"SUCCESS": 8}
     assert "job dropped" not in (server.log.parent / "worker.txt").read_text()
+
+
+def test_the_commands_ask_the_workers(running: Running) -> None:
+    server = running.server
+    location = submit(server, "nap", seconds=5)
+    while server.client.get(location).json()["state"] == "PENDING":
+        time.sleep(0.05)
+    assert "4 processes" in running.jobs("workers")
+    assert location.rpartition("/")[2] in running.jobs("active")
+    assert '"state": "STARTED"' in running.jobs("show", location.rpartition("/")[2])
