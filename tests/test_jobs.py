@@ -145,6 +145,7 @@ class Running:
 
 @contextmanager
 def working(service: Path, **environment: str) -> Iterator[Running]:
+    (service / "worker.txt").unlink(missing_ok=True)
     with serve(service, **environment) as server:
         running = Running(server, service, environment)
         try:
