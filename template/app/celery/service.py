@@ -53,7 +53,8 @@ def submit(job: JobIn) -> JobAccepted:
         raise Invalid([inside_input(fault) for fault in field_errors(error, "")]) from None
     job_id, celery_app = str(uuid4()), get_celery()
     records.write(celery_app.backend, job_id, Record(kind.name, owner(), g.request_id))
-    celery_app.tasks[kind.name].apply_async((text.decode(),), task_id=job_id)
+    task = celery_app.tasks[kind.name]
+    task.apply_async((text.decode(),), task_id=job_id, argsrepr="…", kwargsrepr="")
     SUBMITTED.labels(kind.name).inc()
     return JobAccepted(id=job_id, kind=kind.name, state=states.PENDING)
 
