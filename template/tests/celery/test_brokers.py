@@ -13,7 +13,6 @@ from uuid import UUID
 
 import pytest
 from celery import Celery
-from flask import g
 from kombu import Connection, Exchange, Producer, Queue
 
 from app import create_app
@@ -216,7 +215,6 @@ def test_a_killed_worker_loses_no_job(
 ) -> None:
     monkeypatch.setattr(service, "owner", str)
     with create_app(settings | servers).test_request_context():
-        g.request_id = "abc"
         ids = [service.submit(JobIn(kind="checksum", input={"text": "a"})).id for _ in range(100)]
         for job_id in ids[:2]:
             with worker(servers) as process:
