@@ -247,7 +247,11 @@ def test_without_redis_it_is_503_within_2_seconds_until_it_is_back(
             redis.start()
         time.sleep(1.1)
         assert wait(server, submit(server, "checksum", text="a"))["state"] == "SUCCESS"
-        assert server.client.get("/ready").json()["ready"] is True
+        for _ in range(50):  # a check that hung is waited for first
+            if ready := httpx.get(f"{server.address}/ready").json()["ready"]:
+                break
+            time.sleep(0.1)
+        assert ready is True
 
 
 @pytest.fixture(params=["redis", "files"])
