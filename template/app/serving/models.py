@@ -1,6 +1,5 @@
 """The model that serves, whoever asks."""
 
-import os
 from abc import ABC, abstractmethod
 from math import isfinite
 from threading import Lock
@@ -57,13 +56,16 @@ class Models(ABC):
         """Write a first version out of data that everybody has."""
 
     def start(self) -> None:
-        """Load the model, so that no request waits for it.
+        """Load the model of a process that serves, so that no request waits for it."""
+        if not is_command():
+            self.warm()
 
-        Without a model, a process starts and is not ready until there is one. What is there and
-        cannot serve keeps it from starting; but not a ``flask`` command, which mends that.
+    def warm(self) -> None:
+        """Load the model, if there is one; without, a process is not ready until there is.
+
+        Raises:
+            ModelError: what is there cannot serve.
         """
-        if is_command():
-            return
         try:
             self.get()
         except ModelMissingError as error:
@@ -106,11 +108,18 @@ def handle_no_model(error: ModelError) -> Response:
     return unavailable("The model is not ready. Try again soon.", 30)
 
 
+# {% if "celery" in components %}
 def is_command() -> bool:
-    """Whether this process is a ``flask`` command, other than the server of ``flask run``."""
+    """Whether this process runs a command, which loads the model when it needs it, if ever.
+
+    ``flask run`` serves. ``celery worker`` does not: the processes that it forks do.
+    """
+# {% else %}
+def is_command() -> bool:
+    """Whether this process runs a command, which loads the model when it needs it, if ever."""
+# {% endif %}
     context = click.get_current_context(silent=True)
-    serves = context is not None and context.info_name == "run"
-    return "FLASK_RUN_FROM_CLI" in os.environ and not serves
+    return context is not None and context.info_name != "run"
 
 
 def check_agreement(compute: Compute, reference: Reference, tolerance: float, remedy: str) -> None:

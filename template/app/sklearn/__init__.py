@@ -8,9 +8,16 @@ from flask import Flask
 from app import probes
 # {% endif %}
 from app.serving.lane import open_lane
+# {% if "celery" in components %}
+from app.sklearn import jobs
+# {% endif %}
 from app.sklearn.commands import train_sklearn
 from app.sklearn.routes import answer, blueprint
 from app.sklearn.service import SklearnModels
+# {% if "celery" in components %}
+
+__all__ = ["init_app", "jobs"]
+# {% endif %}
 
 
 def init_app(app: Flask) -> None:

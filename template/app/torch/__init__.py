@@ -8,9 +8,16 @@ from flask import Flask
 from app import probes
 # {% endif %}
 from app.serving.lane import open_lane
+# {% if "celery" in components %}
+from app.torch import jobs
+# {% endif %}
 from app.torch.commands import train_torch
 from app.torch.routes import answer, blueprint
 from app.torch.service import TorchModels
+# {% if "celery" in components %}
+
+__all__ = ["init_app", "jobs"]
+# {% endif %}
 
 
 def init_app(app: Flask) -> None:

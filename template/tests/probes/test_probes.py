@@ -40,6 +40,9 @@ def test_ready_names_every_check(app: Flask, anonymous: FlaskClient) -> None:
     # {% if database %}
     expected.add("database")
     # {% endif %}
+    # {% if "celery" in components %}
+    expected.add("jobs")
+    # {% endif %}
     # {% for name in components | select("in", ["sklearn", "torch"]) %}
     # {% filter replace("component", name) %}
     expected.add("component")
