@@ -1,0 +1,34 @@
+from typing import Annotated
+
+import torch
+from fastapi import FastAPI
+from network import classify, load_network
+from pydantic import BaseModel, Field, FiniteFloat
+
+Inputs = Annotated[list[FiniteFloat], Field(min_length=10, max_length=10)]
+
+
+class PredictIn(BaseModel):
+    inputs: Annotated[list[Inputs], Field(min_length=1, max_length=512)]
+
+
+class Prediction(BaseModel):
+    class_: int = Field(alias="class")
+    confidence: float
+
+
+class PredictOut(BaseModel):
+    device: str
+    batch_size: int
+    predictions: list[Prediction]
+
+
+app = FastAPI()
+network = load_network()
+
+
+@app.post("/predict")
+async def predict(body: PredictIn) -> PredictOut:
+    rows = torch.tensor(body.inputs, dtype=torch.float32)
+    found = [Prediction(**prediction) for prediction in classify(network, rows)]
+    return PredictOut(device="cpu", batch_size=len(rows), predictions=found)

@@ -1,0 +1,141 @@
+"""Servers: started, looked at through /proc, and stopped."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+TICKS = os.sysconf("SC_CLK_TCK")
+START_TIMEOUT = 120.0  # seconds
+STOP_TIMEOUT = 20.0  # seconds
+
+
+class StartError(Exception):
+    """A server did not start; the message says how to see why."""
+
+
+@dataclass
+class Server:
+    """A server with all its processes, which have a session of their own."""
+
+    process: "subprocess.Popen[bytes]"
+    port: int
+    cold_start: float  # seconds from the start to the first answer
+
+    @property
+    def processes(self) -> list[int]:
+        return [pid for pid in all_processes() if session_of(pid) == self.process.pid]
+
+    def pss(self) -> float:
+        """MB, pages that processes share counted once."""
+        return sum(map(pss_of, self.processes)) / 1e6
+
+    def cpu(self) -> float:
+        """Seconds of CPU that its processes have taken."""
+        return sum(map(cpu_of, self.processes))
+
+    def stop(self) -> None:
+        self.signal(signal.SIGTERM)
+        try:
+            self.process.wait(STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            pass
+        for pid in self.processes:  # none, where the server is well behaved
+            os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+
+    def signal(self, number: signal.Signals) -> None:
+        if self.process.poll() is None:
+            os.kill(self.process.pid, number)
+
+
+def all_processes() -> Iterator[int]:
+    return (int(name) for name in os.listdir("/proc") if name.isdigit())
+
+
+def stat_of(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat after the name; empty where the process is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def session_of(pid: int) -> int:
+    fields = stat_of(pid)
+    return int(fields[3]) if fields else 0
+
+
+def cpu_of(pid: int) -> float:
+    fields = stat_of(pid)
+    return (int(fields[11]) + int(fields[12])) / TICKS if fields else 0.0
+
+
+def pss_of(pid: int) -> int:
+    """Bytes."""
+    try:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
+        return 0
+    lines = [line.split() for line in rollup.splitlines() if line.startswith("Pss:")]
+    return sum(int(line[1]) * 1024 for line in lines)
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+@contextmanager
+def start(
+    command: str, folder: Path, environment: dict[str, str], ask: tuple[str, bytes, str]
+) -> Iterator[Server]:
+    """A server that answers; it is stopped at the end.
+
+    Args:
+        command: for the shell; ``$PORT`` is the port that it has to listen on.
+        ask: path, body and content type of a request that it answers with 200 when it is ready.
+    """
+    port = free_port()
+    environment = {name: value.replace("$PORT", str(port)) for name, value in environment.items()}
+    environment["PORT"] = str(port)
+    begun = time.perf_counter()
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", f"exec {command}"],
+        cwd=folder,
+        env=os.environ | environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    server = Server(process, port, 0.0)
+    try:
+        while not answers(port, *ask):
+            if process.poll() is not None or time.perf_counter() - begun > START_TIMEOUT:
+                given = " ".join(f"{name}='{value}'" for name, value in environment.items())
+                raise StartError(f"it does not answer; see why: cd {folder} && {given} {command}")
+            time.sleep(0.01)
+        server.cold_start = time.perf_counter() - begun
+        yield server
+    finally:
+        server.stop()
+
+
+def answers(port: int, path: str, body: bytes, content_type: str) -> bool:
+    url = f"http://127.0.0.1:{port}{path}"
+    request = urllib.request.Request(url, body, {"Content-Type": content_type})
+    try:
+        with urllib.request.urlopen(request, timeout=START_TIMEOUT) as response:
+            return bool(response.status == 200)
+    except (OSError, urllib.error.URLError):
+        return False
