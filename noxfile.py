@@ -198,7 +198,9 @@ def install_everything(session: nox.Session) -> None:
     copy = ["copier", "copy", "--quiet", "--defaults", "--vcs-ref=HEAD", "--data=preset=everything"]
     session.run(*copy, str(ROOT), str(service))
     project = tomllib.loads((service / "pyproject.toml").read_text())["project"]
-    session.install(*project["dependencies"], *project["optional-dependencies"]["dev"])
+    optional = [name for names in project["optional-dependencies"].values() for name in names]
+    own = project["name"] + "["  # extras that take in others
+    session.install(*project["dependencies"], *(name for name in optional if own not in name))
 
 
 def pytest(session: nox.Session, *args: str) -> None:

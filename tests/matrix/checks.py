@@ -115,14 +115,17 @@ def check_names(service: Path, combination: Combination) -> None:
     readme = (service / "README.md").read_text()
     assert_known("README's variables", named(r"`([A-Z]+_[A-Z_]+)[`=]", readme), known)
     folders = named(r"`app/(\w+)/`", readme)
-    assert_same("README's components", folders, set(combination.components))
+    assert_same("README's packages", folders, oracle.packages(combination))
     check_image(service, combination)
     check_workflow(service, combination)
     project = tomllib.loads((service / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
+    other = f"{project['name']}[train]"
+    dev = [name for extra in extras.values() for name in extra if name != other]
+    assert_same("extras", set(extras), {"dev", "train"} if other in extras["dev"] else {"dev"})
     for found, expected in (
         (project["dependencies"], oracle.requirements(combination)),
-        (extras["dev"], oracle.dev_requirements(combination)),
+        (dev, oracle.dev_requirements(combination)),
     ):
         names = {re.split(r"[\[><=;]", requirement)[0] for requirement in found}
         assert_same("requirements", names, expected)

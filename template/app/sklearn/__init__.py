@@ -7,11 +7,11 @@ from app import probes
 # {% endif %}
 from app.sklearn.commands import train_sklearn
 from app.sklearn.routes import blueprint
-from app.sklearn.service import Models
+from app.sklearn.service import SklearnModels
 
 
 def init_app(app: Flask) -> None:
-    models = app.extensions["sklearn"] = Models(app.config)
+    models = app.extensions["sklearn"] = SklearnModels(app.config)
     app.register_blueprint(blueprint)
     app.cli.add_command(train_sklearn)
     # {% if "probes" in components %}
