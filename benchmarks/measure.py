@@ -143,9 +143,7 @@ def install(
             continue
         if system.name == OURS:
             command = environments.web_command(service)
-            # The servers' own variables keep them on this machine.
-            local = {"GUNICORN_CMD_ARGS": "--bind 127.0.0.1:$PORT", "GRANIAN_HOST": "127.0.0.1"}
-            environment = SECRETS | with_path(ours) | local | {"WEB_CONCURRENCY": "2"}
+            environment = SECRETS | with_path(ours) | {"WEB_CONCURRENCY": "2", "HOST": "127.0.0.1"}
             commands = {"iris": command, "mlp": command}
             versions = environments.versions_of(ours)
             found[OURS] = Installed(system, service, commands, environment, versions)

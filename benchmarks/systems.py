@@ -176,8 +176,8 @@ SYSTEMS = [
         "mosec",
         commands=both("python {model}.py --address 127.0.0.1 --port $PORT"),
         forms=INFERENCE,
-        setup="num=2, max_batch_size=32, max_wait_time=10, msgspec",
-        environment={"BATCH_SIZE": "32", "BATCH_WAIT_MS": "10"},
+        setup="num=2, max_batch_size=4, max_wait_time=10 (those of its README), msgspec",
+        environment={"BATCH_SIZE": "4", "BATCH_WAIT_MS": "10"},
     ),
     System(
         MOSEC_TUNED,
