@@ -103,7 +103,10 @@ def ahead_of_all(results: Results, scenario: str) -> Figure:
     fastest: Measurement = max(others, key=lambda one: one.requests_per_s)
     found = ratio(mine, fastest)
     return Figure(
-        f"{text}, {name_of(results, fastest.system)}", "> 1 ×", found, found is not None and found > 1
+        f"{text}, {name_of(results, fastest.system)}",
+        "> 1 ×",
+        found,
+        found is not None and found > 1,
     )
 
 

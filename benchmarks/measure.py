@@ -39,7 +39,7 @@ WARM_UP = 0.5  # seconds, of each system in each scenario after a start
 KNOWN = (0, 77, 140)  # single rows that are checked
 
 
-class WrongAnswer(Exception):
+class WrongAnswerError(Exception):
     """A system answers something else than the model."""
 
 
@@ -131,9 +131,7 @@ def measure(plan: Plan) -> Results:
     )
 
 
-def install(
-    plan: Plan, service: Path, ours: Path
-) -> tuple[dict[str, Installed], dict[str, str]]:
+def install(plan: Plan, service: Path, ours: Path) -> tuple[dict[str, Installed], dict[str, str]]:
     """The systems that have a server of their own; and why others are missing."""
     found: dict[str, Installed] = {}
     missing: dict[str, str] = {}
@@ -233,7 +231,7 @@ def started(one: Installed, scenario: Scenario, known: Known) -> Iterator[Server
 
 
 def check(system: System, scenario: Scenario, port: int, known: Known) -> None:
-    """Ask for known rows; ``WrongAnswer``."""
+    """Ask for known rows; ``WrongAnswerError``."""
     form = system.form(scenario)
     starts = [0] if scenario.rows > 1 else list(KNOWN)
     for first in starts:
@@ -247,7 +245,7 @@ def check(system: System, scenario: Scenario, port: int, known: Known) -> None:
 def send(
     system: System, scenario: Scenario, port: int, known: Known, seconds: float, bursts: int
 ) -> load.Sample:
-    """Load the system, and check the last answer of each connection; ``WrongAnswer``."""
+    """Load the system, and check the last answer of each connection; ``WrongAnswerError``."""
     form = system.form(scenario)
     body = form.encode(known.rows[: scenario.rows])
     request = load.build_request(form.path, body, form.content_type)
@@ -264,14 +262,16 @@ def send(
 
 def compare(system: System, scenario: Scenario, sample: load.Sample, expected: Answer) -> None:
     if sample.errors:
-        raise WrongAnswer(f"{system.title} ({scenario.title}) answers {sample.last[0][:300]!r}")
+        raise WrongAnswerError(
+            f"{system.title} ({scenario.title}) answers {sample.last[0][:300]!r}"
+        )
     for body in set(sample.last):
         try:
             wrong = fault(read_answer(body), expected)
         except ValueError as error:
             wrong = str(error)
         if wrong:
-            raise WrongAnswer(f"{system.title} ({scenario.title}) is wrong: {wrong}")
+            raise WrongAnswerError(f"{system.title} ({scenario.title}) is wrong: {wrong}")
 
 
 def summarise(sample: load.Sample) -> Round:

@@ -1,4 +1,4 @@
-"""The perceptron that ``flask train-torch`` trains, for the peers to serve with the same weights."""
+"""The perceptron of ``flask train-torch``, for the peers to serve with the same weights."""
 
 import os
 

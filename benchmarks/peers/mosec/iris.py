@@ -23,9 +23,7 @@ class Iris(JsonWorker):
         parts = [body.rows or [body.features] for body in data]
         answers = self.classifier.predict([row for part in parts for row in part])
         split_up = split(answers, [len(part) for part in parts])
-        return [
-            part if body.rows else part[0] for body, part in zip(data, split_up, strict=True)
-        ]
+        return [part if body.rows else part[0] for body, part in zip(data, split_up, strict=True)]
 
 
 if __name__ == "__main__":

@@ -22,9 +22,7 @@ class Mlp(JsonWorker):
     def forward(self, data: list[PredictIn]) -> list[Any]:
         rows = torch.tensor([row for body in data for row in body.inputs], dtype=torch.float32)
         parts = split(classify(self.network, rows), [len(body.inputs) for body in data])
-        return [
-            {"device": "cpu", "batch_size": len(part), "predictions": part} for part in parts
-        ]
+        return [{"device": "cpu", "batch_size": len(part), "predictions": part} for part in parts]
 
 
 if __name__ == "__main__":
