@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from click import ClickException
+from flask import Flask
 from granian import Granian
 from granian.constants import Interfaces
 from granian.http import HTTP1Settings
@@ -20,28 +21,31 @@ from granian.log import LogLevels
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory(prefix="metrics-") as folder:
-        # Where all processes keep their numbers; set before anything imports the metrics.
-        os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", folder)
-        make_server().serve(target_loader=load, wrap_loader=False)
-
-
-def make_server() -> Granian:
     port = os.environ.get("PORT")
-    return Granian(
+    server = Granian(
         "wsgi:app",
         address=os.environ.get("HOST") or ("0.0.0.0" if port else "127.0.0.1"),  # noqa: S104
         port=int(port or 8000),
         interface=Interfaces.WSGI,
         websockets=False,
+        # {% if "torch" in components and accelerator == "cuda" %}
+        # Requests share calls of the model within a process, and a GPU wants many in one.
+        workers=int(os.environ.get("WEB_CONCURRENCY") or 1),
+        blocking_threads=int(os.environ.get("WEB_THREADS") or 64),
+        # {% else %}
         workers=int(os.environ.get("WEB_CONCURRENCY") or 2),
         blocking_threads=int(os.environ.get("WEB_THREADS") or 4),
+        # {% endif %}
         respawn_failed_workers=True,
         workers_kill_timeout=30,
-        http1_settings=HTTP1Settings(header_read_timeout=10_000, keep_alive=True),
+        http1_settings=HTTP1Settings(header_read_timeout=10_000),  # milliseconds
         log_level=LogLevels((os.environ.get("LOG_LEVEL") or "INFO").lower()),
         log_dictconfig=logging_config(),
     )
+    with tempfile.TemporaryDirectory(prefix="metrics-") as folder:
+        # Where all processes keep their numbers, before anything imports the metrics.
+        os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", folder)
+        server.serve(target_loader=load, wrap_loader=False)
 
 
 def logging_config() -> dict[str, Any]:
@@ -54,7 +58,7 @@ def logging_config() -> dict[str, Any]:
     return config | {"loggers": {"_granian": {"propagate": True}}}
 
 
-def load() -> object:
+def load() -> Flask:
     """The application, in each worker process; one line where it cannot start."""
     try:
         from wsgi import app

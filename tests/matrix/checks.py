@@ -21,7 +21,7 @@ from tests.combinations import Combination, render
 from tests.engines import Prepared, bake, tree, without_git
 
 #: What the platform sets and no field of the settings has.
-PLATFORM_VARIABLES = {"APP_ENV", "PORT", "SECRETS_DIR", "WEB_CONCURRENCY", "WEB_THREADS"}
+PLATFORM_VARIABLES = {"APP_ENV", "HOST", "PORT", "SECRETS_DIR", "WEB_CONCURRENCY", "WEB_THREADS"}
 
 
 class Clock:
@@ -122,7 +122,8 @@ def check_names(service: Path, combination: Combination) -> None:
     extras = project["optional-dependencies"]
     other = f"{project['name']}[train]"
     dev = [name for extra in extras.values() for name in extra if name != other]
-    assert_same("extras", set(extras), {"dev", "train"} if other in extras["dev"] else {"dev"})
+    expected = {"dev", "gunicorn"} | ({"train"} if other in extras["dev"] else set())
+    assert_same("extras", set(extras), expected)
     for found, expected in (
         (project["dependencies"], oracle.requirements(combination)),
         (dev, oracle.dev_requirements(combination)),

@@ -34,7 +34,7 @@ class Classifier:
             app.errors.Invalid: the model has no answer to these very rows.
         """
         proba = self.compute(rows)
-        if not isfinite(proba.sum()):
+        if not isfinite(np.add.reduce(proba, axis=None)):
             raise Invalid([field_error("body", "The model has no answer to these numbers.")])
         return proba
 
