@@ -65,7 +65,7 @@ def plan_of(given: argparse.Namespace) -> Plan:
         scenarios=[one for one in SCENARIOS if not given.scenarios or one.name in given.scenarios],
         rounds=given.rounds or (3 if quick else 2),
         launches=given.launches or (1 if quick else 3),
-        seconds=given.seconds or (0.6 if quick else 2.0),
+        seconds=given.seconds or (0.4 if quick else 2.0),
         bursts=2 if quick else 4,
         seed=given.seed,
         quick=quick,

@@ -1,6 +1,5 @@
 """An environment for each system, made once and kept while its requirements stay the same."""
 
-import json
 import os
 import re
 import shutil
@@ -9,6 +8,7 @@ import sys
 import tomllib
 from collections.abc import Mapping
 from hashlib import sha256
+from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -70,12 +70,9 @@ def run(
 
 def versions_of(environment: Path) -> dict[str, str]:
     """Name → version of all that is installed there."""
-    listed = run(
-        [str(bin_of(environment) / "python"), "-m", "pip", "list", "--format=json"],
-        environment={"PYTHONWARNINGS": "ignore"},
-    )
-    line = next(line for line in listed.splitlines() if line.startswith("["))
-    return {one["name"]: one["version"] for one in json.loads(line)}
+    folder = next(environment.glob("lib/python*/site-packages"))
+    found = metadata.distributions(path=[str(folder)])
+    return {one.name: one.version for one in sorted(found, key=lambda one: one.name.lower())}
 
 
 def written_components() -> list[str]:
@@ -84,21 +81,41 @@ def written_components() -> list[str]:
 
 
 def make_ours(cache: Path, components: list[str]) -> tuple[Path, Path]:
-    """The rendered service with trained models: its folder and its environment."""
-    service = cache / "service"
-    shutil.rmtree(service, ignore_errors=True)
+    """The rendered service with trained models: its folder and its environment.
+
+    It is rendered and trained anew where the template has changed.
+    """
+    rendered, service = cache / "rendered", cache / "service"
+    shutil.rmtree(rendered, ignore_errors=True)
     data = f"components=[{', '.join(components)}]"
     copier = [sys.executable, "-m", "copier", "copy", "--quiet", "--defaults", "--vcs-ref=HEAD"]
-    run([*copier, "--data", data, str(ROOT), str(service)])
-    project = (service / "pyproject.toml").read_text()
-    wanted = requirements_of(project)
+    run([*copier, "--data", data, str(ROOT), str(rendered)])
+    wanted = requirements_of((rendered / "pyproject.toml").read_text())
     environment = make("ours", cache, wanted, "\n".join(wanted))
+    stamp = cache / "service-trained"
+    digest = digest_of(rendered) + (environment / "installed").read_text()
+    if not (stamp.exists() and stamp.read_text() == digest and service.exists()):
+        shutil.rmtree(service, ignore_errors=True)
+        rendered.rename(service)
+        train(service, environment, components)
+        stamp.write_text(digest)
+    return service, environment
+
+
+def digest_of(folder: Path) -> str:
+    """Of all files but the answers, which name the commit."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    kept = [path for path in files if path.name != ".copier-answers.yml"]
+    listed = [(str(path.relative_to(folder)), path.read_bytes()) for path in kept]
+    return sha256(repr(listed).encode()).hexdigest()
+
+
+def train(service: Path, environment: Path, components: list[str]) -> None:
     for component in components:
         if component in ("sklearn", "torch"):
             print(f"→ flask --app wsgi train-{component}", flush=True)
-            train = [str(bin_of(environment) / "flask"), "--app", "wsgi", f"train-{component}"]
-            run(train, service, SECRETS | with_path(environment))
-    return service, environment
+            command = [str(bin_of(environment) / "flask"), "--app", "wsgi", f"train-{component}"]
+            run(command, service, SECRETS | with_path(environment))
 
 
 def requirements_of(project: str) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchmarks.results import Measurement, Results, Round, ratio
-from benchmarks.systems import FASTAPI, MOSEC_TUNED, OURS, SAMPLE
+from benchmarks.systems import FASTAPI, MOSEC_TUNED, OURS, SAMPLE, TUNED
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def at_most(
 def ahead_of_all(results: Results, scenario: str) -> Figure:
     """Against the fastest peer as it is documented."""
     mine = results.find(OURS, scenario)
-    left_out = {OURS, MOSEC_TUNED}
+    left_out = {OURS, *TUNED}
     others = [
         one
         for one in results.measurements

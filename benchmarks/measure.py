@@ -2,7 +2,7 @@
 
 The servers of a model are all up at the same time, and idle but for the one that is loaded; so the
 turns of a round follow each other within seconds, and what disturbs the machine disturbs all. What
-they take of the CPU while they idle is measured too.
+they take of the CPU while they idle is measured, and who takes much is stopped between its turns.
 """
 
 import gc
@@ -35,7 +35,7 @@ from benchmarks.scenarios import Answer, Rows, Scenario, fault, read_answer
 from benchmarks.systems import OURS, System
 
 IDLE_SECONDS = 2.0
-WARM_UP = 0.5  # seconds, of each system in each scenario after a start
+RESTLESS = 0.02  # of a core
 KNOWN = (0, 77, 140)  # single rows that are checked
 
 
@@ -193,7 +193,8 @@ def run_model(
     model = scenarios[0].model
     with ExitStack() as stack:
         servers: dict[str, Server] = {}
-        for name in shuffle.sample(list(installed), len(installed)):
+        of_model = [name for name, one in installed.items() if model in one.commands]
+        for name in shuffle.sample(of_model, len(of_model)):
             servers[name] = stack.enter_context(started(installed[name], scenarios[0], known))
             journal.cold_start.append((name, model, servers[name].cold_start))
         systems = [one for one in plan.systems if one.server in servers]
@@ -202,20 +203,37 @@ def run_model(
                 if system.takes_part(scenario):
                     port = servers[system.server].port
                     check(system, scenario, port, known)
-                    send(system, scenario, port, known, WARM_UP, 1)
+                    send(system, scenario, port, known, plan.seconds / 2, 1)
         watch_idle(servers, model, journal)
         for _ in range(plan.rounds):
             for scenario in shuffle.sample(scenarios, len(scenarios)):
                 for system in shuffle.sample(systems, len(systems)):
                     if system.takes_part(scenario):
-                        port = servers[system.server].port
-                        check(system, scenario, port, known)
-                        sample = send(system, scenario, port, known, plan.seconds, plan.bursts)
-                        one = summarise(sample)
+                        with others_at_rest(servers, system.server, journal):
+                            one = take_turn(plan, system, scenario, servers[system.server], known)
                         journal.rounds.setdefault((system.name, scenario.name), []).append(one)
                         print(f"  {line(system, scenario, one)}", flush=True)
         for name, server in servers.items():
             journal.pss.append((name, model, server.pss()))
+
+
+def take_turn(
+    plan: Plan, system: System, scenario: Scenario, server: Server, known: Known
+) -> Round:
+    check(system, scenario, server.port, known)
+    cpu = server.cpu()
+    sample = send(system, scenario, server.port, known, plan.seconds, plan.bursts)
+    return summarise(sample, server.cpu() - cpu)
+
+
+@contextmanager
+def others_at_rest(servers: dict[str, Server], active: str, journal: Journal) -> Iterator[None]:
+    """Stop the servers that take CPU with nothing to do, but for the one whose turn it is."""
+    restless = {name for name, _, share in journal.idle if share > RESTLESS}
+    with ExitStack() as stack:
+        for name in restless & servers.keys() - {active}:
+            stack.enter_context(servers[name].paused())
+        yield
 
 
 @contextmanager
@@ -274,13 +292,15 @@ def compare(system: System, scenario: Scenario, sample: load.Sample, expected: A
             raise WrongAnswerError(f"{system.title} ({scenario.title}) is wrong: {wrong}")
 
 
-def summarise(sample: load.Sample) -> Round:
+def summarise(sample: load.Sample, cpu: float) -> Round:
+    """``cpu``: seconds of the server's processes."""
     ordered = sorted(sample.latencies)
     return Round(
         requests_per_s=round(sample.answers / sample.seconds, 1),
         p50_ms=round(quantile(ordered, 0.5) * 1000, 3),
         p99_ms=round(quantile(ordered, 0.99) * 1000, 3),
         errors=sample.errors,
+        cpu_ms=round(cpu * 1000 / max(1, len(ordered)), 3),
         load_cpu=round(sample.load_cpu / sample.seconds, 3),
     )
 
@@ -288,6 +308,7 @@ def summarise(sample: load.Sample) -> Round:
 def line(system: System, scenario: Scenario, one: Round) -> str:
     faults = f", {one.errors} errors" if one.errors else ""
     rate = f"{one.requests_per_s:9.0f}/s  p50 {one.p50_ms:8.2f}  p99 {one.p99_ms:8.2f} ms"
+    rate += f"  CPU {one.cpu_ms:7.2f} ms"
     return f"{scenario.name:14} {system.name:14} {rate}{faults}"
 
 

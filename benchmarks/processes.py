@@ -15,6 +15,8 @@ from pathlib import Path
 TICKS = os.sysconf("SC_CLK_TCK")
 START_TIMEOUT = 120.0  # seconds
 STOP_TIMEOUT = 20.0  # seconds
+#: Left to each system, whatever stands in the environment of whoever measures.
+THREADS = {"OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"}
 
 
 class StartError(Exception):
@@ -31,7 +33,14 @@ class Server:
 
     @property
     def processes(self) -> list[int]:
-        return [pid for pid in all_processes() if session_of(pid) == self.process.pid]
+        """Its session, and what any of them started in another."""
+        stats = {pid: stat_of(pid) for pid in all_processes()}
+        found = {pid for pid, stat in stats.items() if stat and int(stat[3]) == self.process.pid}
+        size = 0
+        while len(found) > size:
+            size = len(found)
+            found |= {pid for pid, stat in stats.items() if stat and int(stat[1]) in found}
+        return sorted(found)
 
     def pss(self) -> float:
         """MB, pages that processes share counted once."""
@@ -41,18 +50,28 @@ class Server:
         """Seconds of CPU that its processes have taken."""
         return sum(map(cpu_of, self.processes))
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """No process of it runs in the block."""
+        self.signal(signal.SIGSTOP, self.processes)
+        try:
+            yield
+        finally:
+            self.signal(signal.SIGCONT, self.processes)
+
     def stop(self) -> None:
-        self.signal(signal.SIGTERM)
+        processes = self.processes
+        self.signal(signal.SIGTERM, [self.process.pid])
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(STOP_TIMEOUT)
-        for pid in self.processes:  # none, where the server is well behaved
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        left = [pid for pid in processes if pid in set(all_processes())]
+        self.signal(signal.SIGKILL, left)  # none, where the server is well behaved
         self.process.wait()
 
-    def signal(self, number: signal.Signals) -> None:
-        if self.process.poll() is None:
-            os.kill(self.process.pid, number)
+    def signal(self, number: signal.Signals, processes: list[int]) -> None:
+        for pid in processes:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
 
 
 def all_processes() -> Iterator[int]:
@@ -65,11 +84,6 @@ def stat_of(pid: int) -> list[str]:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return []
-
-
-def session_of(pid: int) -> int:
-    fields = stat_of(pid)
-    return int(fields[3]) if fields else 0
 
 
 def cpu_of(pid: int) -> float:
@@ -111,7 +125,8 @@ def start(
     process = subprocess.Popen(
         ["/bin/sh", "-c", f"exec {command}"],
         cwd=folder,
-        env=os.environ | environment,
+        env={name: value for name, value in os.environ.items() if name not in THREADS}
+        | environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

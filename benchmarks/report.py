@@ -92,9 +92,17 @@ def scenario_table(results: Results, scenario: str) -> str:
     for one in sorted(found, key=lambda one: -one.requests_per_s):
         compared = [against(one, results.find(other, scenario)) for other, _ in COMPARED]
         rate = f"{one.requests_per_s:,.0f}"
-        times = [f"{one.p50_ms:.2f}", f"{one.p99_ms:.2f}"]
+        times = [f"{one.p50_ms:.2f}", f"{one.p99_ms:.2f}", f"{one.cpu_ms:.2f}"]
         rows.append([titles[one.system], rate, *times, *compared, str(one.errors)])
-    heads = ["", "requests/s", "p50 ms", "p99 ms", *(head for _, head in COMPARED), "errors"]
+    heads = [
+        "",
+        "requests/s",
+        "p50 ms",
+        "p99 ms",
+        "CPU ms",
+        *(head for _, head in COMPARED),
+        "errors",
+    ]
     return table(heads, rows)
 
 

@@ -41,6 +41,7 @@ class Round(Document):
     p50_ms: float
     p99_ms: float
     errors: int
+    cpu_ms: float = Field(description="of the server's processes, for an answer")
     load_cpu: float = Field(description="of a core, that the load took")
 
 
@@ -62,6 +63,10 @@ class Measurement(Document):
     @property
     def p99_ms(self) -> float:
         return median(one.p99_ms for one in self.rounds)
+
+    @property
+    def cpu_ms(self) -> float:
+        return median(one.cpu_ms for one in self.rounds)
 
     @property
     def errors(self) -> int:

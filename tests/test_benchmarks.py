@@ -42,6 +42,7 @@ def make_results(speed: dict[str, float], errors: int = 0) -> results.Results:
                 p50_ms=1000 / rate,
                 p99_ms=3000 / rate,
                 errors=errors,
+                cpu_ms=1.5,
                 load_cpu=0.1,
             )
             for swing in (1, 2, 0.5)
@@ -106,7 +107,9 @@ def test_ratios_are_of_the_same_round() -> None:
 
     def measurement(factor: float) -> results.Measurement:
         rounds = [
-            results.Round(requests_per_s=one * factor, p50_ms=1, p99_ms=1, errors=0, load_cpu=0)
+            results.Round(
+                requests_per_s=one * factor, p50_ms=1, p99_ms=1, errors=0, cpu_ms=1, load_cpu=0
+            )
             for one in base
         ]
         return results.Measurement(system="x", scenario="y", rounds=rounds)

@@ -3,15 +3,14 @@ from typing import Annotated
 import bentoml
 import torch
 from network import classify, load_network
-from pydantic import BaseModel, Field, FiniteFloat
+from pydantic import Field, FiniteFloat
 from settings import BATCHING, SERVICE
+from typing_extensions import TypedDict
 
 Inputs = Annotated[list[FiniteFloat], Field(min_length=10, max_length=10)]
 
 
-class Prediction(BaseModel):
-    class_: int = Field(alias="class")
-    confidence: float
+Prediction = TypedDict("Prediction", {"class": int, "confidence": float})
 
 
 @bentoml.service(**SERVICE)

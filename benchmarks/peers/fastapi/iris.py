@@ -1,4 +1,4 @@
-from typing import Annotated
+from typing import Annotated, Any
 
 from classifier import Classifier
 from fastapi import FastAPI
@@ -26,11 +26,11 @@ app = FastAPI()
 classifier = Classifier()
 
 
-@app.post("/predict")
-async def predict(body: PredictIn) -> Prediction:
-    return Prediction(**classifier.predict([body.features])[0])
+@app.post("/predict", response_model=Prediction)
+async def predict(body: PredictIn) -> Any:
+    return classifier.predict([body.features])[0]
 
 
-@app.post("/predict-many")
-async def predict_many(body: PredictManyIn) -> list[Prediction]:
-    return [Prediction(**prediction) for prediction in classifier.predict(body.rows)]
+@app.post("/predict-many", response_model=list[Prediction])
+async def predict_many(body: PredictManyIn) -> Any:
+    return classifier.predict(body.rows)

@@ -1,4 +1,4 @@
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from fastapi import FastAPI
@@ -27,8 +27,7 @@ app = FastAPI()
 network = load_network()
 
 
-@app.post("/predict")
-async def predict(body: PredictIn) -> PredictOut:
+@app.post("/predict", response_model=PredictOut)
+async def predict(body: PredictIn) -> Any:
     rows = torch.tensor(body.inputs, dtype=torch.float32)
-    found = [Prediction(**prediction) for prediction in classify(network, rows)]
-    return PredictOut(device="cpu", batch_size=len(rows), predictions=found)
+    return {"device": "cpu", "batch_size": len(rows), "predictions": classify(network, rows)}
