@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchmarks.results import Measurement, Results, Round, ratio
-from benchmarks.systems import FASTAPI, MOSEC_TUNED, OURS, SAMPLE, TUNED
+from benchmarks.systems import FASTAPI, MOSEC_TUNED, OURS, SAMPLE, SYSTEMS, TUNED
 
 
 @dataclass(frozen=True)
@@ -89,25 +89,20 @@ def at_most(
 
 
 def ahead_of_all(results: Results, scenario: str) -> Figure:
-    """Against the fastest peer as it is documented."""
-    mine = results.find(OURS, scenario)
-    left_out = {OURS, *TUNED}
-    others = [
-        one
-        for one in results.measurements
-        if one.scenario == scenario and one.system not in left_out
-    ]
+    """Against the fastest peer as it is documented; only where all of them were measured."""
     text = f"{title_of(results, scenario)}: requests/s against the fastest peer as documented"
-    if mine is None or not others:
+    peers = [one for one in SYSTEMS if one.peer and one.name not in TUNED]
+    missing = {one.name for one in results.systems if one.unavailable}
+    measured = {one.name: results.find(one.name, scenario) for one in peers}
+    others = [one for one in measured.values() if one]
+    mine = results.find(OURS, scenario)
+    absent = {name for name, one in measured.items() if one is None} - missing
+    if mine is None or not others or absent:
         return Figure(text, "> 1 ×", None, None)
     fastest: Measurement = max(others, key=lambda one: one.requests_per_s)
     found = ratio(mine, fastest)
-    return Figure(
-        f"{text}, {name_of(results, fastest.system)}",
-        "> 1 ×",
-        found,
-        found is not None and found > 1,
-    )
+    text = f"{text}, {name_of(results, fastest.system)}"
+    return Figure(text, "> 1 ×", found, found is not None and found > 1)
 
 
 def memory(results: Results, bar: float) -> Figure:
