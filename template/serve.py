@@ -9,6 +9,7 @@ import os
 import runpy
 import sys
 import tempfile
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def logging_config() -> dict[str, Any]:
 def load() -> Flask:
     """The application, in each worker process; one line where it cannot start."""
     try:
-        from wsgi import app
+        app: Flask = import_module("wsgi").app
     except ClickException as error:
         sys.exit(f"Error: {error.format_message()}")
     return app
