@@ -6,6 +6,8 @@ import importlib
 import io
 import json
 import random
+import re
+import shlex
 import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -330,6 +332,13 @@ def test_the_command_is_red_where_an_answer_is_wrong(
     monkeypatch.setattr(command, "measure", lambda plan: make_results(ALL))
     assert command.main(output) == 0
     assert "≥ 4.5 ×" in capsys.readouterr().out
+
+
+def test_the_commands_in_the_readme_are_understood() -> None:
+    lines = re.findall(r"^nox -s bench(.*)$", report.DETAILS.read_text(), re.MULTILINE)
+    assert len(lines) == 4
+    for line in lines:
+        assert command.plan_of(command.parse(shlex.split(line, comments=True)[1:])).systems
 
 
 def test_the_sessions_lint_covers_the_benchmark() -> None:
