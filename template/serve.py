@@ -20,6 +20,13 @@ from granian.constants import Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
+# {% if "torch" in components and accelerator == "cuda" %}
+# Requests share calls of the model within a process, and a GPU wants many in one.
+WORKERS, THREADS = 1, 64
+# {% else %}
+WORKERS, THREADS = 2, 4
+# {% endif %}
+
 
 def main() -> None:
     port = os.environ.get("PORT")
@@ -29,14 +36,8 @@ def main() -> None:
         port=int(port or 8000),
         interface=Interfaces.WSGI,
         websockets=False,
-        # {% if "torch" in components and accelerator == "cuda" %}
-        # Requests share calls of the model within a process, and a GPU wants many in one.
-        workers=int(os.environ.get("WEB_CONCURRENCY") or 1),
-        blocking_threads=int(os.environ.get("WEB_THREADS") or 64),
-        # {% else %}
-        workers=int(os.environ.get("WEB_CONCURRENCY") or 2),
-        blocking_threads=int(os.environ.get("WEB_THREADS") or 4),
-        # {% endif %}
+        workers=int(os.environ.get("WEB_CONCURRENCY") or WORKERS),
+        blocking_threads=int(os.environ.get("WEB_THREADS") or THREADS),
         respawn_failed_workers=True,
         workers_kill_timeout=30,
         http1_settings=HTTP1Settings(header_read_timeout=10_000),  # milliseconds
