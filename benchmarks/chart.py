@@ -8,7 +8,7 @@ from benchmarks.systems import OURS
 PANELS = ("iris-1-at-32", "iris-512-at-16", "mlp-1-at-32", "mlp-512-at-16")
 WIDTH, MARGIN, GAP = 960, 16, 32
 BAR, PITCH, HEAD = 14, 22, 40
-LABEL, NUMBER = 178, 92
+LABEL, NUMBER = 192, 92  # pixels for a name, and for what stands behind its bar
 STYLE = """
   text { font: 12px system-ui, -apple-system, 'Segoe UI', sans-serif; fill: #1f2328 }
   .title { font-weight: 600; font-size: 13px }

@@ -108,7 +108,7 @@ SYSTEMS = [
     ),
     System(
         "ours-columns",
-        "this template, columnar answer",
+        "this template, columns",
         "",
         commands={},
         forms=our_bulk(None),
@@ -118,7 +118,7 @@ SYSTEMS = [
     ),
     System(
         "ours-npy",
-        "this template, x-npy in, columnar answer",
+        "this template, npy in",
         "",
         commands={},
         forms=our_bulk(NPY),

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from benchmarks import __main__ as command
 from benchmarks import load, measure, report, results
-from benchmarks.chart import draw
+from benchmarks.chart import LABEL, draw
 from benchmarks.environments import PEERS
 from benchmarks.figures import figures
 from benchmarks.measure import Known, WrongAnswerError
@@ -149,6 +149,7 @@ def test_the_chart_has_every_system_and_both_colour_schemes() -> None:
     texts = [one.text or "" for one in ET.fromstring(image).iter() if one.tag.endswith("text")]
     for system in SYSTEMS:
         assert system.title in texts, system.title
+        assert len(system.title) * 7 < LABEL, "the bar would hide it"
     assert "prefers-color-scheme: dark" in image
     assert any("a <CPU>" in one for one in texts)
 
