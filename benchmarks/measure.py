@@ -20,7 +20,7 @@ from pathlib import Path
 
 from benchmarks import environments, load
 from benchmarks.environments import PEERS, ROOT, SECRETS, InstallError, with_path
-from benchmarks.processes import Server, start
+from benchmarks.processes import Server, busy_seconds, start
 from benchmarks.results import (
     Asked,
     Machine,
@@ -221,9 +221,12 @@ def take_turn(
     plan: Plan, system: System, scenario: Scenario, server: Server, known: Known
 ) -> Round:
     check(system, scenario, server.port, known)
-    cpu = server.cpu()
+    cpu, busy, begun = server.cpu(), busy_seconds(), time.perf_counter()
     sample = send(system, scenario, server.port, known, plan.seconds, plan.bursts)
-    return summarise(sample, server.cpu() - cpu)
+    cpu, busy = server.cpu() - cpu, busy_seconds() - busy
+    cores = len(os.sched_getaffinity(0))
+    others = (busy - cpu - sample.load_cpu) / (time.perf_counter() - begun) / cores
+    return summarise(sample, cpu, others)
 
 
 @contextmanager
@@ -292,8 +295,8 @@ def compare(system: System, scenario: Scenario, sample: load.Sample, expected: A
             raise WrongAnswerError(f"{system.title} ({scenario.title}) is wrong: {wrong}")
 
 
-def summarise(sample: load.Sample, cpu: float) -> Round:
-    """``cpu``: seconds of the server's processes."""
+def summarise(sample: load.Sample, cpu: float, others: float) -> Round:
+    """``cpu``: seconds of the server's processes; ``others``: of all cores, what is not ours."""
     ordered = sorted(sample.latencies)
     return Round(
         requests_per_s=round(sample.answers / sample.seconds, 1),
@@ -302,6 +305,7 @@ def summarise(sample: load.Sample, cpu: float) -> Round:
         errors=sample.errors,
         cpu_ms=round(cpu * 1000 / max(1, len(ordered)), 3),
         load_cpu=round(sample.load_cpu / sample.seconds, 3),
+        others_cpu=round(max(0.0, others), 3),
     )
 
 

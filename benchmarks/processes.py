@@ -91,6 +91,13 @@ def cpu_of(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS if fields else 0.0
 
 
+def busy_seconds() -> float:
+    """CPU that the whole machine has used, all cores together."""
+    fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+    user, nice, system, _, _, irq, softirq, steal = map(int, fields)
+    return (user + nice + system + irq + softirq + steal) / TICKS
+
+
 def pss_of(pid: int) -> int:
     """Bytes."""
     try:

@@ -12,6 +12,7 @@ HERE = Path(__file__).parent
 CHART = LATEST.with_suffix(".svg")
 README, DETAILS = HERE.parent / "README.md", HERE / "README.md"
 COMPARED = ((SAMPLE, "× sample code"), (FASTAPI, "× FastAPI"), (MOSEC_TUNED, "× mosec tuned"))
+DISTURBED = 0.05  # of all cores
 PACKAGES = (
     *("bentoml", "fastapi", "flask", "granian", "gunicorn", "litserve", "mlserver", "mosec"),
     *("numpy", "onnxruntime", "pydantic", "scikit-learn", "torch", "uvicorn"),
@@ -46,6 +47,7 @@ def describe(results: Results) -> str:
     lines += [
         f"{one.title}: {one.unavailable}" for one in results.systems if one.unavailable is not None
     ]
+    lines.append(conditions(results))
     if results.errors:
         lines.append(f"{results.errors} answers were errors: this run proves nothing.")
     return "\n".join(lines)
@@ -69,9 +71,15 @@ def conditions(results: Results) -> str:
     rounds = max((len(one.rounds) for one in results.measurements), default=0)
     machine = results.machine
     kind = "A quick run" if results.quick else "A run"
+    disturbed = (
+        f" Other work took {results.others_cpu:.0%} of the cores meanwhile, so read the CPU of an "
+        "answer rather than the rates."
+        if results.others_cpu > DISTURBED
+        else ""
+    )
     return (
         f"{kind} of {results.date} at {results.commit}: {machine.cpu}, {machine.cores} cores, "
-        f"{machine.system}, Python {machine.python}; {rounds} rounds of {results.seconds:g} s."
+        f"{machine.system}, Python {machine.python}; {rounds} rounds of {results.seconds:g} s.{disturbed}"
     )
 
 

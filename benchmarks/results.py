@@ -43,6 +43,7 @@ class Round(Document):
     errors: int
     cpu_ms: float = Field(description="of the server's processes, for an answer")
     load_cpu: float = Field(description="of a core, that the load took")
+    others_cpu: float = Field(0.0, description="of all cores, that anything else took meanwhile")
 
 
 class Measurement(Document):
@@ -109,6 +110,12 @@ class Results(Document):
     @property
     def errors(self) -> int:
         return sum(one.errors for one in self.measurements)
+
+    @property
+    def others_cpu(self) -> float:
+        """Of all cores, that had nothing to do with the benchmark; median."""
+        shares = [one.others_cpu for measured in self.measurements for one in measured.rounds]
+        return median(shares) if shares else 0.0
 
 
 def quantile(ordered: list[float], share: float) -> float:

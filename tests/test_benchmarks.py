@@ -177,6 +177,16 @@ def test_the_pages_show_the_latest_results() -> None:
     assert {one.name for one in latest.systems} == {one.name for one in SYSTEMS}
 
 
+def test_a_disturbed_run_says_so() -> None:
+    quiet = make_results(ALL)
+    assert "Other work" not in report.conditions(quiet)
+    document = json.loads(quiet.model_dump_json())
+    for measurement in document["measurements"]:
+        for one in measurement["rounds"]:
+            one["others_cpu"] = 0.4
+    assert "40%" in report.conditions(results.Results.model_validate(document))
+
+
 def test_every_peer_is_pinned() -> None:
     for peer in {one.peer for one in SYSTEMS if one.peer}:
         lines = (PEERS / peer / "requirements.txt").read_text().splitlines()
