@@ -79,7 +79,8 @@ def conditions(results: Results) -> str:
     )
     return (
         f"{kind} of {results.date} at {results.commit}: {machine.cpu}, {machine.cores} cores, "
-        f"{machine.system}, Python {machine.python}; {rounds} rounds of {results.seconds:g} s.{disturbed}"
+        f"{machine.system}, Python {machine.python}; {rounds} rounds of "
+        f"{results.seconds:g} s.{disturbed}"
     )
 
 

@@ -43,7 +43,9 @@ class Round(Document):
     errors: int
     cpu_ms: float = Field(description="of the server's processes, for an answer")
     load_cpu: float = Field(description="of a core, that the load took")
-    others_cpu: float = Field(0.0, description="of all cores, that anything else took meanwhile")
+    others_cpu: float = Field(
+        default=0.0, description="of all cores, that anything else took meanwhile"
+    )
 
 
 class Measurement(Document):
