@@ -139,7 +139,7 @@ def cookiecutter(session: nox.Session) -> None:
 def lint(session: nox.Session) -> None:
     """Check this repository's own code; that of the renders is checked by their tests."""
     session.install(*group("copier"), *group("nox"), *group("test"))
-    own = ["noxfile.py", "cookiecutter_answers.py", "hooks", "tests"]
+    own = ["noxfile.py", "cookiecutter_answers.py", "hooks", "tests", "benchmarks"]
     session.run("ruff", "check", *own)
     session.run("ruff", "format", "--check", *own)
     session.run("mypy", *own)
@@ -160,6 +160,14 @@ def matrix(session: nox.Session) -> None:
     """Render, check and test combinations of answers: -- --help says which."""
     install_everything(session)
     run_matrix(session, "tests.matrix", f"--cache={session.cache_dir / 'mypy'}")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Compare the rendered service with the sample code and its alternatives: -- --quick."""
+    session.install(*group("copier"), *group("nox"))
+    cache = session.cache_dir / "bench"
+    session.run("python", "-m", "benchmarks", f"--cache={cache}", *session.posargs)
 
 
 @nox.session

@@ -1,0 +1,1 @@
+"""What the rendered service and its alternatives answer in a second: ``nox -s bench``."""

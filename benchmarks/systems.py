@@ -1,0 +1,205 @@
+"""Who takes part, and how each is set up."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.scenarios import NPY, Form, Scenario, features, many, npy, v2
+
+PEERS = Path(__file__).parent / "peers"
+OURS = "ours"
+SAMPLE, FASTAPI, MOSEC_TUNED = "sample", "fastapi", "mosec-tuned"
+TUNED = {"fastapi-tuned", MOSEC_TUNED}  # not as documented
+
+
+@dataclass(frozen=True)
+class System:
+    """A way to serve both models.
+
+    Attributes:
+        peer: the folder below ``peers/``, whose requirements it has; empty for our own service.
+        commands: model → command for the shell; of a service that serves both, the same twice.
+        forms: model → how to ask for one row, and for many.
+        setup: what stands in the results.
+        variant_of: the system whose server it asks in another form.
+    """
+
+    name: str
+    title: str
+    peer: str
+    commands: Mapping[str, str]
+    forms: Mapping[str, tuple[Form, Form]]
+    setup: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+    variant_of: str | None = None
+    only_many: bool = False  # takes part where many rows are sent
+
+    @property
+    def server(self) -> str:
+        """The name of the system whose server answers."""
+        return self.variant_of or self.name
+
+    def form(self, scenario: Scenario) -> Form:
+        one, more = self.forms[scenario.model]
+        return one if scenario.rows == 1 else more
+
+    def takes_part(self, scenario: Scenario) -> bool:
+        return scenario.model in self.forms and (scenario.rows > 1 or not self.only_many)
+
+
+def both(command: str) -> dict[str, str]:
+    """A command with ``{model}`` in it, for each model."""
+    return {model: command.replace("{model}", model) for model in ("iris", "mlp")}
+
+
+TWO_ROUTES = {
+    "iris": (Form("/predict", features), Form("/predict-many", many("rows"))),
+    "mlp": (Form("/predict", many("inputs")),) * 2,
+}
+ONE_ROUTE = {
+    "iris": (Form("/predict", features), Form("/predict", many("rows"))),
+    "mlp": (Form("/predict", many("inputs")),) * 2,
+}
+ALWAYS_ROWS = {
+    "iris": (Form("/predict", many("rows")),) * 2,
+    "mlp": (Form("/predict", many("inputs")),) * 2,
+}
+INFERENCE = {
+    "iris": (Form("/inference", features), Form("/inference", many("rows"))),
+    "mlp": (Form("/inference", many("inputs")),) * 2,
+}
+V2 = {
+    "iris": (Form("/v2/models/iris/infer", v2("predict", "FP64", "predict_proba")),) * 2,
+    "mlp": (Form("/v2/models/mlp/infer", v2("inputs", "FP64")),) * 2,
+}
+API = "/api/v1/{}/predict"
+OUR_JSON = {
+    "iris": (Form(API.format("sklearn"), features), Form(API.format("sklearn"), many("rows"))),
+    "mlp": (Form(API.format("torch"), many("inputs")),) * 2,
+}
+
+
+def our_bulk(content_type: str | None) -> dict[str, tuple[Form, Form]]:
+    """A columnar answer, to JSON or to an array."""
+    forms = {}
+    for model, part, name in (("iris", "sklearn", "rows"), ("mlp", "torch", "inputs")):
+        path = API.format(part) + "?layout=columns"
+        form = Form(path, npy, content_type) if content_type else Form(path, many(name))
+        forms[model] = (form, form)
+    return forms
+
+
+#: PyTorch takes all cores for a call; two workers that do so get in each other's way.
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+BENTO = {"BENTOML_DO_NOT_TRACK": "True", "BATCH_SIZE": "1024", "BATCH_LATENCY_MS": "60000"}
+MLSERVER = {
+    "MLSERVER_HOST": "127.0.0.1",
+    "MLSERVER_MODEL_URI": "$MODELS/model.joblib",
+}
+
+SYSTEMS = [
+    System(
+        OURS,
+        "this template",
+        "",
+        commands={},  # the web line of the service's Procfile
+        forms=OUR_JSON,
+        setup="as rendered, by its Procfile, WEB_CONCURRENCY=2, request log on",
+    ),
+    System(
+        "ours-columns",
+        "this template, columns",
+        "",
+        commands={},
+        forms=our_bulk(None),
+        setup="?layout=columns",
+        variant_of=OURS,
+        only_many=True,
+    ),
+    System(
+        "ours-npy",
+        "this template, npy in",
+        "",
+        commands={},
+        forms=our_bulk(NPY),
+        setup="application/x-npy, ?layout=columns",
+        variant_of=OURS,
+        only_many=True,
+    ),
+    System(
+        SAMPLE,
+        "Flask sample code, gunicorn",
+        "sample",
+        commands=both("gunicorn -w 2 --threads 8 -b 127.0.0.1:$PORT {model}:app"),
+        forms=TWO_ROUTES,
+        setup="gunicorn -w 2 --threads 8",
+    ),
+    System(
+        FASTAPI,
+        "FastAPI, uvicorn",
+        "fastapi",
+        commands=both(
+            "uvicorn {model}:app --host 127.0.0.1 --port $PORT --workers 2 --no-access-log"
+        ),
+        forms=TWO_ROUTES,
+        setup="async routes, uvicorn[standard] --workers 2, access log off",
+    ),
+    System(
+        "fastapi-tuned",
+        "FastAPI, tuned",
+        "fastapi",
+        commands={
+            "mlp": "uvicorn mlp:app --host 127.0.0.1 --port $PORT --workers 2 --no-access-log"
+        },
+        forms={"mlp": TWO_ROUTES["mlp"]},
+        setup="the same, OMP_NUM_THREADS=1",
+        environment=ONE_THREAD,
+    ),
+    System(
+        "litserve",
+        "LitServe",
+        "litserve",
+        commands=both("python {model}.py $PORT 16 0.01"),
+        forms=ONE_ROUTE,
+        setup="2 workers, 2 API servers, max_batch_size=16, batch_timeout=0.01, access log off",
+    ),
+    System(
+        "bentoml",
+        "BentoML",
+        "bentoml",
+        commands={
+            "iris": "bentoml serve iris:Iris --host 127.0.0.1 --port $PORT",
+            "mlp": "bentoml serve mlp:Mlp --host 127.0.0.1 --port $PORT",
+        },
+        forms=ALWAYS_ROWS,
+        setup="workers=2, batchable=True, 1024 rows a batch, access log off",
+        environment=BENTO,
+    ),
+    System(
+        "mlserver",
+        "MLServer",
+        "mlserver",
+        commands=both("env MLSERVER_HTTP_PORT=$PORT mlserver start {model}-model"),
+        forms=V2,
+        setup="parallel_workers=2, max_batch_size=32, max_batch_time=0.01, V2 protocol",
+        environment=MLSERVER,
+    ),
+    System(
+        "mosec",
+        "mosec",
+        "mosec",
+        commands=both("python {model}.py --address 127.0.0.1 --port $PORT"),
+        forms=INFERENCE,
+        setup="num=2, max_batch_size=4, max_wait_time=10 (those of its README), msgspec",
+        environment={"BATCH_SIZE": "4", "BATCH_WAIT_MS": "10"},
+    ),
+    System(
+        MOSEC_TUNED,
+        "mosec, tuned",
+        "mosec",
+        commands=both("python {model}.py --address 127.0.0.1 --port $PORT"),
+        forms=INFERENCE,
+        setup="num=2, max_batch_size=16, max_wait_time=1, msgspec, OMP_NUM_THREADS=1",
+        environment={"BATCH_SIZE": "16", "BATCH_WAIT_MS": "1"} | ONE_THREAD,
+    ),
+]
