@@ -1,6 +1,6 @@
 """Fixtures that every test can use."""
 
-# {% if database %}
+# {% if database or "socketio" in components %}
 import os
 # {% endif %}
 # {% if "uploads" in components %}
@@ -38,8 +38,10 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, obj
         # {% if database %}
         "DATABASE_URL": "sqlite://",
         # {% endif %}
-        # {% if "jwt" in components %}
+        # {% if "jwt" in components or "socketio" in components %}
         "REDIS_URL": None,
+        # {% endif %}
+        # {% if "jwt" in components %}
         "PASSWORD_MEMORY_COST": 32,
         "PASSWORD_TIME_COST": 1,
         # {% endif %}
@@ -174,7 +176,7 @@ def postgres_app(settings: dict[str, object], postgres_url: str) -> Iterator[Fla
     with tables(app):
         yield app
 # {% endif %}
-# {% if "jwt" in components %}
+# {% if "jwt" in components or "socketio" in components %}
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,64 @@
+"""The way from one process to the clients of another: a Redis channel."""
+
+from collections.abc import Iterator
+from time import sleep
+from typing import Any
+
+import structlog
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+from socketio import PubSubManager
+
+from app.config import SERVICE_NAME
+
+TIMEOUT = 1  # seconds
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class RedisQueue(PubSubManager):  # type: ignore[misc]  # the library has no types
+    """Whoever sends never waits long for a Redis that hangs; whoever listens comes back by itself.
+
+    The library's own manager has no bound for the first and waits up to a minute for the second.
+    """
+
+    name = "redis"
+
+    def __init__(self, url: str) -> None:
+        super().__init__(channel=f"{SERVICE_NAME}/socketio")
+        self.redis = Redis.from_url(
+            url,
+            socket_timeout=TIMEOUT,
+            socket_connect_timeout=TIMEOUT,
+            health_check_interval=10,
+            retry=Retry(NoBackoff(), 1),
+        )
+
+    def ping(self) -> None:
+        self.redis.ping()
+
+    def _publish(self, data: dict[str, Any]) -> None:
+        try:
+            self.redis.publish(self.channel, self.json.dumps(data))
+        except RedisError:
+            log.exception("other processes were not reached: Redis does not answer")
+
+    def _listen(self) -> Iterator[bytes]:
+        while True:
+            try:
+                yield from self.messages()
+            except RedisError:
+                log.warning("no messages of other processes: Redis does not answer")
+                sleep(TIMEOUT)
+
+    def messages(self) -> Iterator[bytes]:
+        """What is published, until Redis is gone."""
+        with self.redis.pubsub(  # type: ignore[no-untyped-call]
+            ignore_subscribe_messages=True
+        ) as pubsub:
+            pubsub.subscribe(self.channel)
+            while True:
+                if message := pubsub.get_message(timeout=TIMEOUT):
+                    yield message["data"]
