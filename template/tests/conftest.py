@@ -6,9 +6,16 @@ import os
 # {% if "uploads" in components %}
 import shutil
 # {% endif %}
+# {% if "socketio" in components %}
+from collections.abc import Callable, Iterator
+# {% else %}
 from collections.abc import Iterator
+# {% endif %}
 # {% if database %}
 from contextlib import contextmanager
+# {% endif %}
+# {% if "socketio" in components %}
+from typing import Any
 # {% endif %}
 
 import pytest
@@ -112,6 +119,19 @@ def client(app: Flask) -> FlaskClient:
         client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {tokens.issue(account).access_token}"
     # {% endif %}
     return client
+# {% if "socketio" in components %}
+
+
+@pytest.fixture
+def connect(app: Flask, client: FlaskClient) -> Callable[[], Any]:
+    """Connects a client of Socket.IO that may send every event; it needs no server."""
+    # {% if "jwt" in components %}
+    auth = {"token": client.environ_base["HTTP_AUTHORIZATION"].removeprefix("Bearer ")}
+    return lambda: app.extensions["socketio"].test_client(app, auth=auth)
+    # {% else %}
+    return lambda: app.extensions["socketio"].test_client(app)
+    # {% endif %}
+# {% endif %}
 # {% if database %}
 
 

@@ -1,5 +1,7 @@
 """Rate limits of what attackers try in bulk; shared by all processes where there is Redis."""
 
+import re
+
 from flask import Flask, Response, current_app
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
@@ -12,7 +14,8 @@ limiter = Limiter(get_remote_address)
 
 def init_app(app: Flask) -> None:
     url = app.config["REDIS_URL"]
-    app.config["RATELIMIT_STORAGE_URI"] = url or "memory://"
+    storage = re.sub("^unix:", "redis+unix:", url) if url else "memory://"
+    app.config["RATELIMIT_STORAGE_URI"] = storage
     if url:  # seconds
         app.config["RATELIMIT_STORAGE_OPTIONS"] = {"socket_timeout": 1, "socket_connect_timeout": 1}
     app.config["RATELIMIT_HEADERS_ENABLED"] = True

@@ -45,7 +45,8 @@ class Gate:
         try:
             self.admit(environ, connection)
         except HTTPException as error:
-            environ[REFUSAL] = error  # the view of this path raises it
+            environ[REFUSAL] = error  # which the view of this path raises
+            environ.pop("HTTP_UPGRADE", None)  # or else no view would match
             response = self.plain(environ, start_response)
             return response
         environ[KEY] = connection

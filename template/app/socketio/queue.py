@@ -28,6 +28,7 @@ class RedisQueue(PubSubManager):  # type: ignore[misc]  # the library has no typ
 
     def __init__(self, url: str) -> None:
         super().__init__(channel=f"{SERVICE_NAME}/socketio")
+        self.listens = True
         self.redis = Redis.from_url(
             url,
             socket_timeout=TIMEOUT,
@@ -50,7 +51,9 @@ class RedisQueue(PubSubManager):  # type: ignore[misc]  # the library has no typ
             try:
                 yield from self.messages()
             except RedisError:
-                log.warning("no messages of other processes: Redis does not answer")
+                if self.listens:
+                    log.warning("no messages of other processes: Redis does not answer")
+                self.listens = False
                 sleep(TIMEOUT)
 
     def messages(self) -> Iterator[bytes]:
@@ -59,6 +62,9 @@ class RedisQueue(PubSubManager):  # type: ignore[misc]  # the library has no typ
             ignore_subscribe_messages=True
         ) as pubsub:
             pubsub.subscribe(self.channel)
+            if not self.listens:
+                log.info("messages of other processes come again")
+            self.listens = True
             while True:
                 if message := pubsub.get_message(timeout=TIMEOUT):
                     yield message["data"]

@@ -23,7 +23,7 @@ from app.socketio.events import handlers, unknown
 # {% endif %}
 from app.socketio.gate import Gate
 from app.socketio.queue import RedisQueue
-from app.socketio.transport import MAX_MESSAGE, Transport
+from app.socketio.transport import MAX_MESSAGE, Pinger, Transport
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -43,6 +43,7 @@ def init_app(app: Flask) -> None:
     )
     engine = socketio.server.eio
     engine._async = {**engine._async, "websocket": Transport}
+    engine.start_background_task = Pinger(engine)
     engine.on("message", answer_malformed(socketio, engine.handlers["message"]))
     socketio.on_event("connect", connect)
     socketio.on_event("disconnect", disconnect)
