@@ -107,7 +107,7 @@ COMPONENT_FILES = {
         "app/socketio/transport.py",
         "tests/socketio/test_chat.py",
         "tests/socketio/test_connections.py",
-        "tests/socketio/test_processes.py",
+        "tests/socketio/test_websockets.py",
     },
     "pagination": {
         "app/pagination/__init__.py",

@@ -22,11 +22,20 @@ from app.database import db
 from app.jwt import tokens
 from app.jwt.models import Account
 # {% endif %}
-from app.socketio.transport import MAX_MESSAGE
+from app.socketio.transport import MALFORMED, MAX_MESSAGE, Transport
 
-pytestmark = pytest.mark.integration
 LOBBY = {"room": "lobby"}
 Settings = dict[str, object]
+
+
+def test_packets_are_checked_before_the_library_reads_them() -> None:
+    transport = Transport(None, None)
+    for packet in ("1", "2", "3", "40", "41", '42["join",{}]', "430[{}]"):
+        assert transport.check(packet) == packet
+    for packet in ("", "x", "4", "4{", "45", "46", "450-[]", "7", "b4"):
+        assert transport.check(packet) == MALFORMED, packet
+    assert transport.check('451-0["chat",{}]') == '420["chat",{}]'
+    assert transport.attachments == 1
 
 
 # {% if "jwt" in components %}
@@ -116,6 +125,7 @@ class Socket:
         return json.loads(self.receive().removeprefix("42"))
 
 
+@pytest.mark.integration
 def test_clients_of_two_processes_share_a_room(
     shared: Settings, auth: dict[str, str], redis_url: str
 ) -> None:
@@ -131,6 +141,7 @@ def test_clients_of_two_processes_share_a_room(
 
 
 # {% if "jwt" not in components %}
+@pytest.mark.integration
 def test_without_redis_a_process_still_serves_its_own_clients(
     shared: Settings, auth: dict[str, str]
 ) -> None:
@@ -140,6 +151,7 @@ def test_without_redis_a_process_still_serves_its_own_clients(
 
 
 # {% endif %}
+@pytest.mark.integration
 def test_what_is_no_packet_is_answered(shared: Settings, auth: dict[str, str]) -> None:
     packets = ["", "x", "7", "4", "49", "42", "42{", "42[]", "42{}", "42[1]", "42[[]]", "42[{}]"]
     packets += ["4" + "[" * 50_000, "42" + "[" * 50_000, '42["connect"]', "45", "46"]
@@ -154,6 +166,7 @@ def test_what_is_no_packet_is_answered(shared: Settings, auth: dict[str, str]) -
         assert ann.emit("join", LOBBY) == LOBBY
 
 
+@pytest.mark.integration
 def test_too_large_a_message_ends_the_connection(shared: Settings, auth: dict[str, str]) -> None:
     with serve(shared) as port, closing(Socket(port, auth)) as bob:
         with closing(Socket(port, auth)) as ann:
@@ -163,6 +176,7 @@ def test_too_large_a_message_ends_the_connection(shared: Settings, auth: dict[st
 # {% if "jwt" in components %}
 
 
+@pytest.mark.integration
 def test_a_logout_in_one_process_ends_connections_in_all(
     shared: Settings, auth: dict[str, str], redis_url: str
 ) -> None:
