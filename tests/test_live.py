@@ -51,13 +51,13 @@ class Server:
 
 
 @contextmanager
-def serve(service: Path, **environment: str) -> Iterator[Server]:
-    """Run the Procfile's web process, embedded defaults and two workers, until the block ends."""
+def serve(service: Path, process_type: str = "web", /, **environment: str) -> Iterator[Server]:
+    """Run a process of the Procfile, embedded defaults and two workers, until the block ends."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     procfile = (service / "Procfile").read_text()
-    command = procfile.partition("web: ")[2].splitlines()[0].split()
+    command = procfile.partition(f"{process_type}: ")[2].splitlines()[0].split()
     variables = os.environ | {"PORT": str(port), "WEB_CONCURRENCY": "2"} | environment
     log = service / "log.txt"
     with log.open("ab") as output:
