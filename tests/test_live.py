@@ -177,6 +177,7 @@ def test_prod_logs_json_and_finishes_what_it_began(service: Path) -> None:
         "SECRET_KEY": "s" * 32,
         "JWT_SECRET_KEY": "j" * 32,
         "DATABASE_URL": f"sqlite:///{service / 'prod.db'}",
+        "CELERY_BROKER_URL": "filesystem://localhost",
     }
     (service / "log.txt").unlink(missing_ok=True)
     with serve(service, **environment) as server, start_request(server) as slow:
@@ -217,6 +218,7 @@ def test_prod_says_what_is_missing(service: Path) -> None:
         assert result.returncode != 0
         for name in ("SECRET_KEY", "JWT_SECRET_KEY", "DATABASE_URL"):
             assert f"{name}: Field required" in result.stderr
+        assert "CELERY_BROKER_URL: Value error, name a broker" in result.stderr
 
 
 def test_bad_commands_end_in_one_line(service: Path) -> None:

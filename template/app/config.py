@@ -17,7 +17,19 @@ from click import ClickException
 # {% if "jwt" in components %}
 from limits import parse_many
 # {% endif %}
+# {% if "celery" in components %}
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+# {% else %}
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+# {% endif %}
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 # {% if database %}
 from sqlalchemy import make_url
@@ -77,18 +89,30 @@ def check_rate(rate: str) -> str:
 
 
 # {% endif %}
+# {% if "celery" in components %}
+def celery_url(redis_url: str | None) -> str | None:
+    """How Celery writes ``REDIS_URL``."""
+    if redis_url and redis_url.startswith("unix://"):
+        return redis_url.replace("unix://", "redis+socket://").replace("?db=", "?virtual_host=")
+    return redis_url
+
+
+# {% endif %}
 Origin = Annotated[str, AfterValidator(check_origin)]
 Origins = Annotated[list[Origin], NoDecode, BeforeValidator(split_list)]
 Secret = Annotated[SecretStr, Field(min_length=32), BeforeValidator(refuse_dev_secret)]
 # {% if database %}
 DatabaseUrl = Annotated[str, AfterValidator(check_database_url)]
 # {% endif %}
-# {% if "jwt" in components or "socketio" in components %}
+# {% if redis %}
 RedisUrl = Annotated[str, Field(pattern=r"^(rediss?|unix)://")]
 # {% endif %}
 # {% if "jwt" in components %}
 Lifetime = Annotated[timedelta, BeforeValidator(read_seconds), Field(gt=timedelta(0))]
 Rate = Annotated[str, AfterValidator(check_rate)]
+# {% endif %}
+# {% if "celery" in components %}
+ServerUrl = Annotated[str, Field(pattern=r"^\w+(\+\w+)?://")]
 # {% endif %}
 
 
@@ -109,8 +133,20 @@ class Settings(BaseSettings):
     # {% if database %}
     database_url: DatabaseUrl = EMBEDDED_DATABASE
     # {% endif %}
-    # {% if "jwt" in components or "socketio" in components %}
+    # {% if redis %}
     redis_url: RedisUrl | None = None
+    # {% endif %}
+    # {% if "celery" in components %}
+    embedded_broker: ClassVar[str | None] = "filesystem://localhost"
+    job_dir: Path = ROOT / "instance" / "jobs"  # the queue and the results of filesystem://
+    celery_broker_url: ServerUrl | None = Field(None, validate_default=True)
+    celery_result_backend: ServerUrl | None = Field(None, validate_default=True)
+    job_time_limit: float = Field(300, gt=0)  # seconds that a job may take
+    job_result_expires: int = Field(24 * 3600, gt=0)  # seconds
+    job_lease: float = Field(30, ge=3)  # seconds until a job leaves a worker that is not heard of
+    job_max_deliveries: int = Field(5, ge=1)  # of a job whose worker is lost each time
+    worker_concurrency: int | None = Field(None, ge=1)  # processes; without it, one for each core
+    worker_metrics_port: int | None = Field(None, ge=1, le=65535)  # without it, none are served
     # {% endif %}
     # {% if "jwt" in components %}
     jwt_secret_key: SecretStr = SecretStr(DEV_SECRET)
@@ -140,6 +176,35 @@ class Settings(BaseSettings):
     # {% if "probes" in components %}
     probe_timeout: float = Field(2.0, gt=0)  # seconds that a readiness check may take
     # {% endif %}
+    # {% if "celery" in components %}
+
+    @field_validator("celery_broker_url")
+    @classmethod
+    def choose_broker(cls, url: str | None, info: ValidationInfo) -> str:
+        found = url or celery_url(info.data.get("redis_url")) or cls.embedded_broker
+        if found is None:
+            raise ValueError(
+                "name a broker, such as redis://host:6379/0; or REDIS_URL; or filesystem:// where "
+                "web and worker share a disk"
+            )
+        return found
+
+    @field_validator("celery_result_backend")
+    @classmethod
+    def choose_result_backend(cls, url: str | None, info: ValidationInfo) -> str | None:
+        broker: str = info.data.get("celery_broker_url", "")  # missing where it is wrong itself
+        beside = {
+            "filesystem": f"file://{info.data.get('job_dir')}/results",
+            "memory": "cache+memory://",
+            **dict.fromkeys(("redis", "rediss", "redis+socket"), broker),
+        }
+        found = url or celery_url(info.data.get("redis_url")) or beside.get(broker.split(":")[0])
+        if broker and (found is None or found.startswith(("amqp:", "rpc:"))):
+            raise ValueError(
+                "name a store that keeps results, such as redis://host:6379/1; the broker does not"
+            )
+        return found
+    # {% endif %}
 
 
 class DevSettings(Settings):
@@ -157,6 +222,9 @@ class TestSettings(Settings):
     # {% if database %}
     database_url: DatabaseUrl = "sqlite://"
     # {% endif %}
+    # {% if "celery" in components %}
+    embedded_broker: ClassVar[str | None] = "memory://"
+    # {% endif %}
 
 
 class ProdSettings(Settings):
@@ -166,6 +234,9 @@ class ProdSettings(Settings):
     log_format: Literal["console", "json"] = "json"
     # {% if database %}
     database_url: DatabaseUrl
+    # {% endif %}
+    # {% if "celery" in components %}
+    embedded_broker: ClassVar[str | None] = None
     # {% endif %}
     # {% if "jwt" in components %}
     jwt_secret_key: Secret

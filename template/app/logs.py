@@ -44,7 +44,10 @@ def init_app(app: Flask) -> None:
 def logging_config(style: str, level: str) -> dict[str, Any]:
     """The standard library's logging, of libraries and servers too, in the format ``style``."""
     renderers: list[structlog.typing.Processor] = [
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            exception_formatter=structlog.dev.plain_traceback,  # others take seconds
+        )
     ]
     if style == "json":
         renderers = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]

@@ -1,6 +1,6 @@
 """Fixtures that every test can use."""
 
-# {% if database or "socketio" in components %}
+# {% if database or redis %}
 import os
 # {% endif %}
 # {% if "uploads" in components %}
@@ -45,7 +45,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, obj
         # {% if database %}
         "DATABASE_URL": "sqlite://",
         # {% endif %}
-        # {% if "jwt" in components or "socketio" in components %}
+        # {% if redis %}
         "REDIS_URL": None,
         # {% endif %}
         # {% if "jwt" in components %}
@@ -196,7 +196,7 @@ def postgres_app(settings: dict[str, object], postgres_url: str) -> Iterator[Fla
     with tables(app):
         yield app
 # {% endif %}
-# {% if "jwt" in components or "socketio" in components %}
+# {% if redis %}
 
 
 @pytest.fixture(scope="session")

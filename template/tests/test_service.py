@@ -23,6 +23,9 @@ PRODUCTION = {
     # {% if "jwt" in components %}
     "JWT_SECRET_KEY": SECRET,
     # {% endif %}
+    # {% if "celery" in components %}
+    "CELERY_BROKER_URL": "memory://",
+    # {% endif %}
 }
 
 

@@ -145,7 +145,8 @@ def untyped(service: Path) -> set[str]:
     project = tomllib.loads((service / "pyproject.toml").read_text())
     settings = dict(project["tool"]["mypy"])
     overrides = settings.pop("overrides")
-    assert settings == {"files": ["app", "tests", "wsgi.py"], "strict": True}, settings
+    scripts = sorted(path.name for path in service.glob("*.py") if path.stem.isidentifier())
+    assert settings == {"files": ["app", "tests", *scripts], "strict": True}, settings
     (override,) = overrides
     modules = set(override.pop("module"))
     assert override == {"follow_imports": "skip", "ignore_missing_imports": True}, override

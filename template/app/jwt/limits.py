@@ -14,8 +14,7 @@ limiter = Limiter(get_remote_address)
 
 def init_app(app: Flask) -> None:
     url = app.config["REDIS_URL"]
-    storage = re.sub("^unix:", "redis+unix:", url) if url else "memory://"
-    app.config["RATELIMIT_STORAGE_URI"] = storage
+    app.config["RATELIMIT_STORAGE_URI"] = re.sub("^unix:", "redis+unix:", url or "memory://")
     if url:  # seconds
         app.config["RATELIMIT_STORAGE_OPTIONS"] = {"socket_timeout": 1, "socket_connect_timeout": 1}
     app.config["RATELIMIT_HEADERS_ENABLED"] = True

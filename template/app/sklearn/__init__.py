@@ -5,9 +5,16 @@ from flask import Flask
 # {% if "probes" in components %}
 from app import probes
 # {% endif %}
+# {% if "celery" in components %}
+from app.sklearn import jobs
+# {% endif %}
 from app.sklearn.commands import train_sklearn
 from app.sklearn.routes import blueprint
 from app.sklearn.service import Models
+# {% if "celery" in components %}
+
+__all__ = ["init_app", "jobs"]
+# {% endif %}
 
 
 def init_app(app: Flask) -> None:

@@ -28,6 +28,9 @@ def test_ready_names_every_check(app: Flask, anonymous: FlaskClient) -> None:
     # {% if database %}
     expected.add("database")
     # {% endif %}
+    # {% if "celery" in components %}
+    expected.add("jobs")
+    # {% endif %}
     # {% if "sklearn" in components %}
     expected.add("sklearn")
     # {% endif %}

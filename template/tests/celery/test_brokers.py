@@ -1,0 +1,215 @@
+"""Where messages and results are kept: files, and real servers."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from celery import Celery
+from flask import g
+from kombu import Connection, Exchange, Producer, Queue
+
+from app import create_app
+from app.celery import service
+from app.celery.application import celery_settings, transport_options
+from app.celery.files import Channel, FileStore
+from app.celery.schemas import JobIn, SucceededJob
+from app.config import ROOT, ConfigError, celery_url, load_settings
+
+LEASE = 3.0  # seconds
+QUEUE = Queue("celery", Exchange("celery"), "celery")
+SERVERS = {"REDIS_URL": None, "CELERY_BROKER_URL": None, "CELERY_RESULT_BACKEND": None}
+
+
+@pytest.mark.parametrize(
+    ("given", "broker", "store"),
+    [
+        ({}, "memory://", "cache+memory://"),
+        ({"CELERY_BROKER_URL": "filesystem://"}, "filesystem://", "file:///jobs/results"),
+        ({"REDIS_URL": "redis://a/0"}, "redis://a/0", "redis://a/0"),
+        (
+            {"REDIS_URL": "unix:///a.sock?db=1"},
+            "redis+socket:///a.sock?virtual_host=1",
+            "redis+socket:///a.sock?virtual_host=1",
+        ),
+        ({"CELERY_BROKER_URL": "redis://b/1"}, "redis://b/1", "redis://b/1"),
+        (
+            {"CELERY_BROKER_URL": "amqp://b//", "REDIS_URL": "redis://a/0"},
+            "amqp://b//",
+            "redis://a/0",
+        ),
+        (
+            {"CELERY_BROKER_URL": "redis://b/1", "CELERY_RESULT_BACKEND": "redis://b/2"},
+            "redis://b/1",
+            "redis://b/2",
+        ),
+    ],
+)
+def test_broker_and_store_come_by_url(given: dict[str, str], broker: str, store: str) -> None:
+    config = load_settings({**SERVERS, "APP_ENV": "test", "JOB_DIR": Path("/jobs"), **given})
+    assert (config["CELERY_BROKER_URL"], config["CELERY_RESULT_BACKEND"]) == (broker, store)
+    assert celery_settings(config)["broker_read_url"] == broker
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({"CELERY_BROKER_URL": "amqp://b//"}, "CELERY_RESULT_BACKEND"),
+        ({"CELERY_BROKER_URL": "redis://b", "CELERY_RESULT_BACKEND": "rpc://"}, "RESULT_BACKEND"),
+        ({"CELERY_BROKER_URL": "localhost:6379"}, "CELERY_BROKER_URL"),
+        ({"APP_ENV": "prod"}, "CELERY_BROKER_URL: .* name a broker"),
+    ],
+)
+def test_what_cannot_work_is_refused(given: dict[str, str], name: str) -> None:
+    with pytest.raises(ConfigError, match=name):
+        load_settings({**SERVERS, "APP_ENV": "test", **given})
+
+
+@pytest.fixture
+def channels(tmp_path: Path) -> Iterator[Callable[[], Any]]:
+    """Each a channel of its own, as processes have it, in one folder."""
+    config = {"CELERY_BROKER_URL": "filesystem://", "JOB_DIR": tmp_path, "JOB_LEASE": LEASE}
+    connections = []
+
+    def connect() -> Any:
+        connection = Connection(
+            "filesystem://localhost",
+            transport="app.celery.files:Transport",
+            transport_options=transport_options(config),
+        )
+        connections.append(connection)
+        return connection.default_channel
+
+    yield connect
+    for connection in connections:
+        connection.close()
+
+
+def send(channel: Channel, content: object) -> None:
+    Producer(channel, QUEUE.exchange, "celery").publish(content, declare=[QUEUE])
+
+
+def files(channel: Channel) -> tuple[int, int]:
+    """How many messages wait, and how many are delivered."""
+    return len(list(channel.queue.iterdir())), len(list(channel.delivered.iterdir()))
+
+
+def age(channel: Channel) -> None:
+    """Let the lease of all that is delivered end."""
+    for file in channel.delivered.iterdir():
+        os.utime(file, (0, 0))
+
+
+def test_a_message_is_kept_until_it_is_acknowledged(channels: Callable[[], Any]) -> None:
+    sender, receiver = channels(), channels()
+    for number in range(3):
+        send(sender, number)
+    queue = QUEUE.bind(receiver)
+    messages = [queue.get() for _ in range(3)]
+    assert [message.payload for message in messages] == [0, 1, 2]
+    assert files(receiver) == (0, 3)
+    messages[0].ack()
+    messages[1].reject()
+    assert files(receiver) == (0, 1)
+    messages[2].requeue()
+    assert files(receiver) == (1, 0)
+    assert queue.get(no_ack=False).payload == 2
+
+
+def test_a_message_leaves_a_receiver_that_is_not_heard_of(channels: Callable[[], Any]) -> None:
+    lost, other = channels(), channels()
+    send(lost, "a")
+    message = QUEUE.bind(lost).get()
+    age(lost)
+    lost.renew([message.delivery_tag])
+    other.renew([])
+    assert QUEUE.bind(other).get() is None
+    age(lost)
+    other.renew([])
+    assert QUEUE.bind(other).get().payload == "a"
+
+
+def test_messages_between_workers_are_dropped(channels: Callable[[], Any]) -> None:
+    channel = channels()
+    channel._put("a.celery.pidbox", {"properties": {"delivery_tag": "1"}})
+    channel._get("a.celery.pidbox")
+    age(channel)
+    channel.renew([])
+    assert files(channel) == (0, 0)
+
+
+def test_results_are_files_that_expire(tmp_path: Path) -> None:
+    app = Celery(set_as_current=False)
+    store = FileStore(f"file://{tmp_path}/results", app=app, expires=60)
+    assert store.get(b"celery-task-meta-1") is None
+    store.set(b"celery-task-meta-1", "one")
+    store.set(b"celery-task-meta-1", b"two")
+    assert store.get(b"celery-task-meta-1") == b"two"
+    (file,) = (tmp_path / "results").iterdir()
+    store.cleanup()
+    assert file.exists()
+    os.utime(file, (0, 0))
+    store.cleanup()
+    assert not file.exists()
+    store.delete(b"celery-task-meta-1")
+
+
+@pytest.fixture(params=["redis", "files"])
+def servers(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    """The variables that web and worker share."""
+    shared = {"APP_ENV": "test", "JOB_LEASE": str(LEASE)}
+    if request.param == "redis":
+        url = celery_url(request.getfixturevalue("redis_url"))
+        return shared | {"CELERY_BROKER_URL": str(url)}
+    return shared | {"CELERY_BROKER_URL": "filesystem://localhost", "JOB_DIR": str(tmp_path)}
+
+
+@contextmanager
+def worker(variables: dict[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
+    """A real worker, as the Procfile runs it."""
+    command = (ROOT / "Procfile").read_text().partition("worker: celery ")[2].splitlines()[0]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "celery", *command.split()],
+        cwd=ROOT,
+        env=os.environ | variables | {"WORKER_CONCURRENCY": "2"},
+        start_new_session=True,
+    )
+    try:
+        yield process
+        process.terminate()
+        process.wait(30)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def wait_until_done(ids: list[str]) -> None:
+    deadline = time.monotonic() + 60
+    for job_id in ids:
+        while not isinstance(service.get(UUID(job_id)), SucceededJob):
+            assert time.monotonic() < deadline, service.get(UUID(job_id))
+            time.sleep(0.05)
+
+
+@pytest.mark.integration
+def test_a_killed_worker_loses_no_job(
+    settings: dict[str, object], servers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "owner", str)
+    with create_app(settings | servers).test_request_context():
+        g.request_id = "abc"
+        ids = [service.submit(JobIn(kind="checksum", input={"text": "a"})).id for _ in range(100)]
+        for job_id in ids[:2]:
+            with worker(servers) as process:
+                wait_until_done([job_id])
+                os.killpg(process.pid, signal.SIGKILL)
+        with worker(servers):
+            wait_until_done(ids)

