@@ -157,7 +157,11 @@ PAIR_FILES = {
         "app/socketio/page/account.js",
         "tests/socketio/test_accounts.py",
     },
-    ("sklearn", "socketio"): {"app/sklearn/live.py", "tests/sklearn/test_live_predict.py"},
+    ("sklearn", "socketio"): {
+        "app/sklearn/live.py",
+        "app/socketio/predictions.py",
+        "tests/sklearn/test_live_predict.py",
+    },
 }
 
 ROUTES = {

@@ -6,7 +6,7 @@ import os
 # {% if "uploads" in components %}
 import shutil
 # {% endif %}
-# {% if "socketio" in components %}
+# {% if "celery" in components or "socketio" in components %}
 from collections.abc import Callable, Iterator
 # {% else %}
 from collections.abc import Iterator
@@ -19,6 +19,9 @@ from typing import Any
 # {% endif %}
 
 import pytest
+# {% if "celery" in components %}
+from celery.worker.request import Request
+# {% endif %}
 from flask import Flask
 from flask.testing import FlaskClient
 
@@ -119,6 +122,26 @@ def client(app: Flask) -> FlaskClient:
         client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {tokens.issue(account).access_token}"
     # {% endif %}
     return client
+# {% if "celery" in components %}
+
+
+@pytest.fixture
+def work(app: Flask) -> Callable[[], None]:
+    """Do in this thread what a worker does with each message, until there is none."""
+    celery_app = app.extensions["celery"]
+
+    def work_off() -> None:
+        with celery_app.connection_for_read() as connection:
+            queue = celery_app.amqp.queues["celery"].bind(connection.default_channel)
+            queue.declare()
+            while message := queue.get():
+                message.ack()
+                task = celery_app.tasks[message.headers["task"]]
+                Request(message, app=celery_app, task=task).execute()
+
+    work_off()  # what an earlier test has left
+    return work_off
+# {% endif %}
 # {% if "socketio" in components %}
 
 

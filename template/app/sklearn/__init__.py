@@ -5,15 +5,25 @@ from flask import Flask
 # {% if "probes" in components %}
 from app import probes
 # {% endif %}
-# {% if "celery" in components %}
+# {% if "celery" in components and "socketio" in components %}
+from app.sklearn import jobs, live
+# {% elif "celery" in components %}
 from app.sklearn import jobs
+# {% elif "socketio" in components %}
+from app.sklearn import live
 # {% endif %}
 from app.sklearn.commands import train_sklearn
 from app.sklearn.routes import blueprint
 from app.sklearn.service import Models
-# {% if "celery" in components %}
+# {% if "celery" in components and "socketio" in components %}
+
+__all__ = ["init_app", "jobs", "live"]
+# {% elif "celery" in components %}
 
 __all__ = ["init_app", "jobs"]
+# {% elif "socketio" in components %}
+
+__all__ = ["init_app", "live"]
 # {% endif %}
 
 

@@ -6,7 +6,11 @@ any process with ``app.socketio.push``. ``import socketio`` is the library every
 
 from flask import Flask
 
+# {% if "celery" in components %}
+from app.socketio import chat, jobs, server
+# {% else %}
 from app.socketio import chat, server
+# {% endif %}
 from app.socketio.routes import blueprint
 
 __all__ = ["chat", "init_app"]
@@ -15,3 +19,6 @@ __all__ = ["chat", "init_app"]
 def init_app(app: Flask) -> None:
     app.register_blueprint(blueprint)
     server.init_app(app)
+    # {% if "celery" in components %}
+    jobs.init_app(app)
+    # {% endif %}

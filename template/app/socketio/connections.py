@@ -44,6 +44,9 @@ class Connection:
     ended: float | None = None
     sid: str | None = None  # since Socket.IO has accepted it
     rooms: set[str] = field(default_factory=set)
+    # {% if "celery" in components and "jwt" not in components %}
+    watched: set[str] = field(default_factory=set)  # ids of jobs
+    # {% endif %}
     # {% if "jwt" in components %}
     account_id: int | None = None
     family: str = ""
