@@ -345,7 +345,7 @@ def processes(combination: Combination) -> set[str]:
 
 def containers(combination: Combination) -> set[str]:
     """The services of compose.yaml: the process types, and the servers that they use."""
-    redis = dict.fromkeys(("celery", "jwt", "socketio"), {"redis"})
+    redis = {component: {"redis"} for component in ("celery", "jwt", "socketio")}
     servers = gather(combination, set(), {"postgres"}, redis)
     return processes(combination) | servers
 

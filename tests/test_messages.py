@@ -20,6 +20,7 @@ from playwright.sync_api import Page, sync_playwright
 from websocket import create_connection
 
 from tests.combinations import render
+from tests.test_jobs import Worker
 from tests.test_live import ANN, SCRIPTS, Server, serve, wait_until_answered
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -287,6 +288,56 @@ def test_flask_run_carries_everything_in_one_process(guests: Path) -> None:
         bob.call("join", LOBBY)
         said = ann.call("chat", LOBBY | {"text": "Hello!"})
         until(lambda: ("message", said) in bob.events)
+
+
+@contextmanager
+def working(service: Path, **environment: str) -> Iterator[None]:
+    """A worker of the Procfile."""
+    worker = Worker(service, environment)
+    try:
+        yield
+    finally:
+        worker.kill()
+
+
+def states(client: Any, job_id: str) -> list[str]:
+    """What the client was told of a job, each state once."""
+    told = [given[0] for name, *given in client.events if name == "job"]
+    return list(dict.fromkeys(job["state"] for job in told if job["id"] == job_id))
+
+
+def test_workers_tell_the_owner_of_a_job_through_redis(
+    template: Path, tmp_path: Path, redis: Any
+) -> None:
+    components = ["celery", "jwt", "sklearn", "socketio"]
+    service = render(template, tmp_path / "service", components=components)
+    migrate = [str(SCRIPTS / "flask"), "--app", "wsgi", "db", "upgrade"]
+    subprocess.run(migrate, cwd=service, check=True)
+    environment = {"REDIS_URL": url_of(redis)}
+    with (
+        serve(service, **environment) as web,
+        serve(service, "websocket", **environment) as server,
+        working(service, **environment),
+    ):
+        web.login()
+        given = {"rows": [[5.1, 3.5, 1.4, 0.2]] * 10}
+        with client(server, web.token) as ann:
+            job = {"kind": "sklearn.predict", "input": given}
+            job_id = web.client.post("/api/v1/jobs", json=job).json()["id"]
+            until(lambda: states(ann, job_id)[-1:] == ["SUCCESS"], 60)
+            assert states(ann, job_id) == ["PENDING", "STARTED", "SUCCESS"]
+            answer = ann.call("predict", {"model": "sklearn", "id": 1, **given})
+            assert [row["label"] for row in answer["predictions"]] == ["setosa"] * 10
+            until(lambda: ("prediction", answer) in ann.events)
+
+
+def test_without_redis_whoever_watches_a_job_is_told_too(template: Path, tmp_path: Path) -> None:
+    service = render(template, tmp_path / "service", components=["celery", "socketio"])
+    with develop(service) as server, working(service), client(server) as ann:
+        job = {"kind": "checksum", "input": {"text": "a"}}
+        job_id = server.client.post("/api/v1/jobs", json=job).json()["id"]
+        assert ann.call("watch", {"job": job_id})["id"] == job_id
+        until(lambda: states(ann, job_id)[-1:] == ["SUCCESS"], 60)
 
 
 @contextmanager
