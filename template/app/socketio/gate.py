@@ -1,12 +1,18 @@
 """What stands before Socket.IO: who may open a connection, and when one is ended for good."""
 
 from collections.abc import Iterable
+# {% if "jwt" in components %}
+from contextlib import suppress
+# {% endif %}
 from threading import Lock, Thread
 from time import monotonic, sleep
 from typing import Any
 from urllib.parse import parse_qs
 
 import structlog
+# {% if "jwt" in components %}
+from engineio.exceptions import SocketIsClosedError
+# {% endif %}
 from flask import Flask
 from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, ServiceUnavailable
 
@@ -103,17 +109,20 @@ class Gate:
             if late or gone:
                 connection.cut()
         # {% if "jwt" in components %}
-        for connection, detail in accounts.over([one for one in members if one.sid]):
+        accepted = [one for one in members if one.sid and one.ended is None]
+        for connection, detail in accounts.over(accepted):
             self.end(connection, detail)
         # {% endif %}
     # {% if "jwt" in components %}
 
     def end(self, connection: Connection, detail: str) -> None:
         """Tell a client why it is disconnected, and disconnect it."""
+        connection.ended = monotonic()
         socketio = self.app.extensions["socketio"]
         document = problem(401, detail).get_json()
-        socketio.emit("error", document, to=connection.sid, ignore_queue=True)
-        socketio.server.disconnect(connection.sid, ignore_queue=True)
+        with suppress(SocketIsClosedError):  # it has just left by itself
+            socketio.emit("error", document, to=connection.sid, ignore_queue=True)
+            socketio.server.disconnect(connection.sid, ignore_queue=True)
     # {% endif %}
 
     def close(self) -> None:
