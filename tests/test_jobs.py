@@ -302,9 +302,13 @@ def test_a_job_is_not_given_away_while_its_worker_lives(
 
 def test_the_commands_ask_the_workers(running: Running) -> None:
     server = running.server
-    location = submit(server, "nap", seconds=5)
-    while server.client.get(location).json()["state"] == "PENDING":
-        time.sleep(0.05)
+    wait(server, submit(server, "checksum", text="a"))
     assert "4 processes" in running.jobs("workers")
-    assert location.rpartition("/")[2] in running.jobs("active")
-    assert '"state": "STARTED"' in running.jobs("show", location.rpartition("/")[2])
+    for words in (["active"], ["show"]):
+        location = submit(server, "nap", seconds=7.5)
+        job_id = location.rpartition("/")[2]
+        while server.client.get(location).json()["state"] == "PENDING":
+            time.sleep(0.05)
+        shown = running.jobs(*words, *([job_id] if words == ["show"] else []))
+        assert job_id in shown
+    assert '"state": "STARTED"' in shown

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import httpx
@@ -51,20 +52,23 @@ class Server:
 
 
 @contextmanager
-def serve(service: Path, process_type: str = "web", /, **environment: str) -> Iterator[Server]:
-    """Run a process of the Procfile, embedded defaults and two workers, until the block ends."""
+def serve(service: Path, command: str = "", /, **environment: str) -> Iterator[Server]:
+    """Run the Procfile's web process, or another command, until the block ends; with embedded
+    defaults and two workers.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     procfile = (service / "Procfile").read_text()
-    command = procfile.partition(f"{process_type}: ")[2].splitlines()[0].split()
-    variables = os.environ | {"PORT": str(port), "WEB_CONCURRENCY": "2"} | environment
+    command = command or procfile.partition("web: ")[2].splitlines()[0]
+    here = {"HOST": "127.0.0.1", "PORT": str(port), "WEB_CONCURRENCY": "2"}
+    words = Template(command).safe_substitute(here).split()
     log = service / "log.txt"
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [str(SCRIPTS / command[0]), "--bind", f"127.0.0.1:{port}", *command[1:]],
+            [str(SCRIPTS / words[0]), *words[1:]],
             cwd=service,
-            env=variables,
+            env=os.environ | here | environment,
             stdout=output,
             stderr=output,
         )
@@ -207,7 +211,7 @@ def start_request(server: Server) -> socket.socket:
 
 def test_prod_says_what_is_missing(service: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if k not in {"SECRET_KEY", "DATABASE_URL"}}
-    for command in (["gunicorn", "wsgi:app"], ["flask", "--app", "wsgi", "routes"]):
+    for command in (["python", "serve.py"], ["flask", "--app", "wsgi", "routes"]):
         result = subprocess.run(
             [str(SCRIPTS / command[0]), *command[1:]],
             cwd=service,

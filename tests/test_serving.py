@@ -16,31 +16,32 @@ from tests.test_live import SCRIPTS, Server, serve
 
 URL = "/api/v1/sklearn/predict"
 SETOSA = {"features": [5.1, 3.5, 1.4, 0.2]}
+TORCH_URL = "/api/v1/torch/predict"
 PROD = {"APP_ENV": "prod", "SECRET_KEY": "s" * 32}
 
-#: Answers a request, and prints what is loaded then of the libraries that train.
+#: Answers requests, and prints what is loaded then of the libraries that train.
 SERVE = """
 import sys
 from app import create_app
-app = create_app({"APP_ENV": "prod", "SECRET_KEY": "s" * 32})
-answer = app.test_client().post(URL, json=SETOSA)
-training = {"onnx", "scipy", "skl2onnx", "sklearn", "skops"}
-print(answer.status_code, sorted(training & set(sys.modules)))
+client = create_app({"APP_ENV": "prod", "SECRET_KEY": "s" * 32}).test_client()
+answers = [client.post(URL, json=SETOSA), client.post(TORCH_URL, json={"inputs": [[0] * 10]})]
+training = {"onnx", "onnxscript", "scipy", "skl2onnx", "sklearn", "skops", "torch"}
+print(*(answer.status_code for answer in answers), sorted(training & set(sys.modules)))
 """
 
 
 @pytest.fixture(scope="module")
 def service(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A service with a model that its command has trained."""
+    """A service with models that its commands have trained."""
     folder = tmp_path_factory.mktemp("serving") / "service"
-    service = render(template, folder, components=["sklearn", "probes"])
-    output = train(service)
-    assert "Trained 20" in output
+    service = render(template, folder, components=["sklearn", "torch", "probes"])
+    for library in ("sklearn", "torch"):
+        assert "Trained 20" in train(service, library)
     return service
 
 
-def train(service: Path) -> str:
-    command = [str(SCRIPTS / "flask"), "--app", "wsgi", "train-sklearn"]
+def train(service: Path, library: str) -> str:
+    command = [str(SCRIPTS / "flask"), "--app", "wsgi", f"train-{library}"]
     result = subprocess.run(
         command, cwd=service, env=os.environ | PROD, capture_output=True, text=True
     )
@@ -48,9 +49,36 @@ def train(service: Path) -> str:
     return result.stdout
 
 
-def test_a_serving_process_imports_no_scikit_learn(service: Path) -> None:
-    code = f"URL, SETOSA = {URL!r}, {SETOSA!r}\n{SERVE}"
-    assert run(service, "-c", code).splitlines()[-1] == "200 []"
+def test_a_serving_process_imports_nothing_that_trains(service: Path) -> None:
+    code = f"URL, SETOSA, TORCH_URL = {URL!r}, {SETOSA!r}, {TORCH_URL!r}\n{SERVE}"
+    assert run(service, "-c", code).splitlines()[-1] == "200 200 []"
+
+
+def test_64_callers_each_get_their_own_answer(service: Path) -> None:
+    """With the engines whose calls requests share, and threads enough to do so."""
+    engines = {"SKLEARN_ENGINE": "sklearn", "TORCH_ENGINE": "torch", "WEB_THREADS": "32"}
+    flowers = [[5 + index / 40, 3, 1 + index / 12, 0.2 + index / 30] for index in range(64)]
+    with httpx.Client(timeout=60) as client, serve(service, **PROD, **engines) as server:
+
+        def call(index: int) -> tuple[object, object]:
+            flower = {"features": flowers[index]}
+            inputs = {"inputs": [[index / 16] * 10] * (1 + index % 3)}
+            answers = [
+                client.post(f"{server.address}{url}", json=body).json()
+                for url, body in ((URL, flower), (TORCH_URL, inputs))
+            ]
+            rounded = [round(row["confidence"], 5) for row in answers[1]["predictions"]]
+            return round(answers[0]["confidence"], 5), rounded
+
+        alone = [call(index) for index in range(64)]
+        assert len({str(answer) for answer in alone}) > 32
+        with ThreadPoolExecutor(64) as pool:
+            for _ in range(5):
+                assert list(pool.map(call, range(64))) == alone
+        text = client.get(f"{server.address}/metrics").text
+    for model in ("sklearn", "torch"):
+        shared = text.partition(f'model_batch_rows_count{{model="{model}"}} ')[2].split()[0]
+        assert float(shared) > 0, model
 
 
 def test_dev_answers_at_once(template: Path, tmp_path: Path) -> None:
@@ -79,26 +107,33 @@ def test_prod_refuses_a_model_that_was_changed_until_it_is_trained_again(service
     (model,) = service.glob("instance/models/sklearn/*/model.onnx")
     content = model.read_bytes()
     model.write_bytes(content + b"\0")
-    result = subprocess.run(
-        [str(SCRIPTS / "gunicorn"), "wsgi:app"],
-        cwd=service,
-        env=os.environ | PROD | {"PORT": "0"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert result.returncode != 0
-    assert "model.onnx was changed since it was written: train one" in result.stderr
-    train(service)
+    for command in (["python", "serve.py"], ["gunicorn", "wsgi:app"]):
+        result = subprocess.run(
+            [str(SCRIPTS / command[0]), *command[1:]],
+            cwd=service,
+            env=os.environ | PROD | {"PORT": "0"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert result.returncode != 0, command
+        assert "model.onnx was changed since it was written: train one" in result.stderr, command
+    train(service, "sklearn")
     with serve(service, **PROD) as server:
         assert server.client.post(URL, json=SETOSA).status_code == 200
 
 
-@pytest.mark.parametrize("engine", ["onnx", "sklearn"])
-def test_sigterm_under_load_loses_nothing_that_was_accepted(service: Path, engine: str) -> None:
+@pytest.mark.parametrize(
+    ("engine", "command"),
+    [("onnx", ""), ("sklearn", ""), ("sklearn", "gunicorn --bind $HOST:$PORT wsgi:app")],
+)
+def test_sigterm_under_load_loses_nothing_that_was_accepted(
+    service: Path, engine: str, command: str
+) -> None:
     (service / "log.txt").unlink(missing_ok=True)
     begun = Event()
-    with serve(service, **PROD, SKLEARN_ENGINE=engine) as server, ThreadPoolExecutor(16) as pool:
+    environment = {**PROD, "SKLEARN_ENGINE": engine}
+    with serve(service, command, **environment) as server, ThreadPoolExecutor(16) as pool:
         callers = [pool.submit(call_until_it_ends, server, begun) for _ in range(16)]
         assert begun.wait(30)
         os.kill(server.process.pid, signal.SIGTERM)

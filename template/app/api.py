@@ -6,8 +6,7 @@ of type ``FileStorage`` is a file in a multipart form; all others come from the 
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from types import MappingProxyType
@@ -26,6 +25,8 @@ from werkzeug.exceptions import (
 from app.errors import Invalid, field_error
 
 PREFIX = "/api/v1"
+JSON = "application/json"
+BODY = "service.body"  # where a request's environment keeps what was read
 MAX_ERRORS = 20
 MAX_NAME = 100  # characters of a field's name that an error gives back
 MESSAGES = {"string_pattern_mismatch": "This does not have the form that is asked for here."}
@@ -82,7 +83,7 @@ class Endpoint:
     body: type[BaseModel] | None
     query: type[BaseModel] | None
     files: tuple[str, ...]
-    binary: tuple[str, ...]
+    media_types: tuple[str, ...]
 
 
 def endpoint(
@@ -90,8 +91,8 @@ def endpoint(
     returns: type[BaseModel] | None = None,
     status: int = 200,
     errors: tuple[int, ...] = (),
-    media_type: str = "application/json",
-    binary: Readers = NO_READERS,
+    media_type: str = JSON,
+    readers: Readers = NO_READERS,
 ) -> Callable[[View], View]:
     """Check what the view takes, and turn what it returns into a response.
 
@@ -102,8 +103,8 @@ def endpoint(
         errors: further statuses that the view can answer with; those that follow from its
             parameters are documented by themselves.
         media_type: of the answer, where the view builds the ``Response`` itself.
-        binary: other media types that the body may have; ``body`` is a union then, of the model
-            and what the readers return.
+        readers: what reads a body of these media types, instead of its model; ``body`` is a union
+            then, of the model and what the readers return.
     """
 
     def decorate(view: View) -> View:
@@ -117,14 +118,14 @@ def endpoint(
             if query is not None:
                 arguments["query"] = read_query(query)
             if body is not None:
-                reader = binary.get(request.mimetype)
+                reader = readers and find_reader(readers)
                 arguments["body"] = reader(read_body()) if reader else read_json(body)
             if files:
                 arguments |= read_files(files)
             return respond(view(**arguments), returns, status)
 
         wrapper.endpoint = Endpoint(  # type: ignore[attr-defined]
-            returns, status, errors, media_type, body, query, files, tuple(binary)
+            returns, status, errors, media_type, body, query, files, tuple(readers)
         )
         return wrapper
 
@@ -136,12 +137,23 @@ def first_of(kind: Any) -> Any:
     return next(iter(get_args(kind)), kind)
 
 
+def find_reader(readers: Readers) -> Callable[[bytes], Any] | None:
+    """What reads the request's media type; mostly it has no parameters to be parsed."""
+    given = request.environ.get("CONTENT_TYPE", "")
+    return readers.get(given) or readers.get(request.mimetype)
+
+
 def read_json(model: type[M]) -> M:
-    """The request's JSON body, from bytes to model in one step."""
+    """The request's JSON body as a model."""
     if not request.is_json:
         raise UnsupportedMediaType("Send the body as application/json.")
+    return parse_json(model, read_body())
+
+
+def parse_json(model: type[M], body: bytes) -> M:
+    """JSON, from bytes to model in one step."""
     try:
-        return model.model_validate_json(read_body())
+        return model.model_validate_json(body)
     except ValidationError as error:
         if error.errors(include_url=False)[0]["type"] == "json_invalid":
             raise BadRequest("The body is not valid JSON.") from None
@@ -149,33 +161,49 @@ def read_json(model: type[M]) -> M:
 
 
 def read_body() -> bytes:
-    """The request's whole body, which may be read again.
+    """The request's whole body, which may be read again."""
+    environ = request.environ
+    if BODY not in environ:
+        with client_faults():
+            length = request.content_length
+            environ[BODY] = read_chunks() if length is None else read_bytes(environ, length)
+    body: bytes = environ[BODY]
+    return body
 
-    A server cuts a chunked body off at the bound, and hands over what came of one that broke off.
-    """
-    with client_faults():
-        body = request.get_data()
-    bound = current_app.config["MAX_CONTENT_LENGTH"]
-    if request.content_length is None and len(body) >= bound:
+
+def read_bytes(environ: dict[str, Any], length: int) -> bytes:
+    """A body whose length is given, without the layers that count what was read."""
+    if length > current_app.config["MAX_CONTENT_LENGTH"]:
         raise RequestEntityTooLarge
-    if request.content_length is not None and len(body) < request.content_length:
+    body: bytes = environ["wsgi.input"].read(length)
+    if len(body) < length:
         raise BadRequest("The body ended before its Content-Length.")
     return body
 
 
-@contextmanager
-def client_faults() -> Iterator[None]:
+def read_chunks() -> bytes:
+    """A body in chunks; a server cuts it off at the bound."""
+    body = request.get_data()
+    if len(body) >= current_app.config["MAX_CONTENT_LENGTH"]:
+        raise RequestEntityTooLarge
+    return body
+
+
+class client_faults:  # noqa: N801
     """Servers have errors of their own for a body that is no HTTP, such as a broken chunk."""
-    try:
-        yield
-    except HTTPException:
-        raise
-    except Exception as error:
-        raise BadRequest("The body could not be read.") from error
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, HTTPException):
+            raise BadRequest("The body could not be read.") from error
 
 
 def read_query(model: type[M]) -> M:
     """The query string; a parameter given more than once is a list."""
+    if not request.environ.get("QUERY_STRING"):
+        return model()
     values: dict[str, Any] = {}
     for name, given in request.args.lists():
         field = model.model_fields.get(name)
@@ -219,4 +247,4 @@ def respond(result: Any, returns: type[BaseModel] | None, status: int) -> Respon
     if returns is None:
         return Response(b"", status, headers)
     document = returns.model_validate(value).model_dump_json()
-    return Response(document, status, headers, mimetype="application/json")
+    return Response(document, status, headers, content_type=JSON)

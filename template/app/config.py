@@ -173,6 +173,19 @@ class Settings(BaseSettings):
     socketio_connections: int = Field(500, ge=0)  # of a process; each holds a thread
     socketio_event_rate: float = Field(20, gt=0)  # events a second of a connection
     # {% endif %}
+    # {% if "torch" in components %}
+    torch_model_dir: Path = ROOT / "instance" / "models" / "torch"
+    # {% if accelerator == "cuda" %}
+    torch_engine: Literal["onnx", "torch"] = "torch"
+    # {% else %}
+    torch_engine: Literal["onnx", "torch"] = "onnx"
+    # {% endif %}
+    torch_device: Literal["auto", "cpu", "cuda"] = "auto"  # of PyTorch; auto is CUDA where it is
+    torch_precision: Literal["mixed", "single"] = "mixed"  # on CUDA, where answers stay the same
+    torch_threads: int = Field(1, ge=1)  # that work on one call on the CPU
+    torch_batch_rows: int | None = Field(None, ge=1)  # of a shared call; 1 shares none
+    torch_queue_rows: int = Field(4096, ge=1)  # rows that may wait for a shared call
+    # {% endif %}
     # {% if "probes" in components %}
     probe_timeout: float = Field(2.0, gt=0)  # seconds that a readiness check may take
     # {% endif %}

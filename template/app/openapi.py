@@ -14,7 +14,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from pydantic_core import to_json
 from werkzeug.routing import Rule
 
-from app.api import PREFIX, Endpoint
+from app.api import JSON, PREFIX, Endpoint
 from app.errors import PROBLEM_JSON
 
 VERSION = "1.0.0"
@@ -79,7 +79,7 @@ def openapi() -> Response:
     document: bytes | None = current_app.extensions.get("openapi")
     if document is None:
         document = current_app.extensions["openapi"] = to_json(build(current_app))
-    return Response(document, mimetype="application/json")
+    return Response(document, mimetype=JSON)
 
 
 def build(app: Flask) -> dict[str, Any]:
@@ -132,10 +132,10 @@ def operation(app: Flask, rule: Rule, endpoint: Endpoint, references: References
         document["description"] = description
     if endpoint.body:
         schema = references[endpoint.body, "validation"]
-        document["requestBody"] = required_content("application/json", schema)
-        for media_type in endpoint.binary:
-            schema = {"type": "string", "contentMediaType": media_type}
-            document["requestBody"]["content"][media_type] = {"schema": schema}
+        document["requestBody"] = required_content(JSON, schema)
+        for media_type in endpoint.media_types:
+            binary = {"schema": {"type": "string", "contentMediaType": media_type}}
+            document["requestBody"]["content"].setdefault(media_type, binary)
     if endpoint.files:
         file = {"type": "string", "contentMediaType": "application/octet-stream"}
         schema = {"type": "object", "required": list(endpoint.files)}
@@ -200,7 +200,7 @@ def success(endpoint: Endpoint, references: References) -> dict[str, Any]:
     if endpoint.returns:
         schema = references[endpoint.returns, "serialization"]
         response["content"] = {endpoint.media_type: {"schema": schema}}
-    elif endpoint.media_type != "application/json":
+    elif endpoint.media_type != JSON:
         response["content"] = {endpoint.media_type: {"schema": {"type": "string"}}}
     return response
 

@@ -61,6 +61,9 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, obj
         # {% if "sklearn" in components %}
         "SKLEARN_MODEL_DIR": tmp_path_factory.mktemp("sklearn"),
         # {% endif %}
+        # {% if "torch" in components %}
+        "TORCH_MODEL_DIR": tmp_path_factory.mktemp("torch"),
+        # {% endif %}
     }
     with pytest.MonkeyPatch.context() as patch:
         for name in {field.upper() for field in Settings.model_fields} - set(configured):

@@ -74,7 +74,7 @@ def api(settings: dict[str, object]) -> FlaskClient:
         return Size(size=len(file.read()))
 
     @app.post("/either")
-    @endpoint(returns=Options, binary={"text/x-reversed": read_reversed})
+    @endpoint(returns=Options, readers={"text/x-reversed": read_reversed})
     def either(body: Options | str) -> Options:
         return body if isinstance(body, Options) else Options(note=body)
 

@@ -3,16 +3,19 @@
 import json
 import logging
 import re
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+import structlog
 from flask import Flask, abort
 from flask.testing import FlaskClient
 
-from app import create_app
+from app import create_app, logs
 from app.config import ConfigError
 from app.errors import PROBLEM_JSON, problem
-from app.logs import logging_config
 
 SECRET = "a secret of more than thirty-two characters"
 PRODUCTION = {
@@ -79,25 +82,56 @@ def test_any_other_request_id_is_replaced(anonymous: FlaskClient) -> None:
         assert re.fullmatch("[0-9a-f]{32}", response.headers["X-Request-ID"]), given
 
 
-def test_a_log_line_is_one_json_object(
-    settings: dict[str, object], capsys: pytest.CaptureFixture[str]
-) -> None:
-    root = logging.getLogger()
-    before = root.handlers[:], root.level
+@pytest.fixture
+def logs_kept() -> Iterator[None]:
+    """Logs as they were, after a test that sets them up."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
+
+
+@pytest.mark.usefixtures("logs_kept")
+def test_a_log_line_is_one_json_object() -> None:
+    file = BytesIO()
+    logs.write_to(file, "json", "INFO")
+    log = structlog.get_logger("app.test")
+    log.debug("quiet")
+    with structlog.contextvars.bound_contextvars(request_id="abc"):
+        log.info("hello", path=Path("x"))
     try:
-        app = create_app({**settings, **PRODUCTION, "APP_ENV": "prod"})
-        app.test_client().get("/", headers={"X-Request-ID": "abc"})
-    finally:
-        root.handlers[:], root.level = before[0], before[1]
-    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    assert {"event": "request", "status": 200, "request_id": "abc"}.items() <= lines[-1].items()
+        raise ValueError
+    except ValueError:
+        log.exception("broken")
+    first, second = (json.loads(line) for line in file.getvalue().splitlines())
+    timestamp = datetime.fromisoformat(first.pop("timestamp"))
+    assert timestamp.utcoffset() == timedelta(0)
+    named = {"event": "hello", "level": "info", "logger": "app.test", "request_id": "abc"}
+    assert first == named | {"path": "x"}
+    assert "ValueError" in second["exception"]
 
 
+def test_each_request_is_logged_with_its_id(
+    anonymous: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "app.middleware"):
+        anonymous.get("/?secret=1", headers={"X-Request-ID": "abc"})
+    (line,) = (record.msg for record in caplog.records if record.name == "app.middleware")
+    assert isinstance(line, dict)
+    assert (line["request_id"], line["method"], line["status"]) == ("abc", "GET", 200)
+    assert line["path"] == "/"
+    assert "secret" not in str(line)
+
+
+@pytest.mark.usefixtures("logs_kept")
 def test_the_log_of_a_developer_is_readable() -> None:
-    formatter = logging_config("console", "INFO")["formatters"]["structured"]
+    file = BytesIO()
+    logs.write_to(file, "console", "INFO")
+    structlog.get_logger("app").info("hello")
+    formatter = logs.logging_config("console", "INFO")["formatters"]["structured"]
     record = logging.LogRecord("app", logging.INFO, "", 0, "hello", None, None)
     made = formatter.pop("()")(**formatter).format(record)
-    assert re.search(r"\[info +\] hello +\[app\]", made)
+    for line in (file.getvalue().decode(), made):
+        assert re.search(r"\[info +\] hello +\[app\]", line)
 
 
 def test_security_headers_are_on(anonymous: FlaskClient) -> None:

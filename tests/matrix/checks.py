@@ -21,7 +21,7 @@ from tests.combinations import Combination, render
 from tests.engines import Prepared, bake, tree, without_git
 
 #: What the platform sets and no field of the settings has.
-PLATFORM_VARIABLES = {"APP_ENV", "PORT", "SECRETS_DIR", "WEB_CONCURRENCY", "WEB_THREADS"}
+PLATFORM_VARIABLES = {"APP_ENV", "HOST", "PORT", "SECRETS_DIR", "WEB_CONCURRENCY", "WEB_THREADS"}
 
 
 class Clock:
@@ -115,14 +115,18 @@ def check_names(service: Path, combination: Combination) -> None:
     readme = (service / "README.md").read_text()
     assert_known("README's variables", named(r"`([A-Z]+_[A-Z_]+)[`=]", readme), known)
     folders = named(r"`app/(\w+)/`", readme)
-    assert_same("README's components", folders, set(combination.components))
+    assert_same("README's packages", folders, oracle.packages(combination))
     check_image(service, combination)
     check_workflow(service, combination)
     project = tomllib.loads((service / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
+    other = f"{project['name']}[train]"
+    dev = [name for extra in extras.values() for name in extra if name != other]
+    expected = {"dev", "gunicorn"} | ({"train"} if other in extras["dev"] else set())
+    assert_same("extras", set(extras), expected)
     for found, expected in (
         (project["dependencies"], oracle.requirements(combination)),
-        (extras["dev"], oracle.dev_requirements(combination)),
+        (dev, oracle.dev_requirements(combination)),
     ):
         names = {re.split(r"[\[><=;]", requirement)[0] for requirement in found}
         assert_same("requirements", names, expected)

@@ -22,6 +22,11 @@ def write_whole(path: Path, content: bytes) -> None:
     part.replace(path)
 
 
+def tag_of(file: Path) -> str:
+    """The delivery tag of the message in a file, as ``Channel._put`` names it."""
+    return file.name.partition("_")[2].partition(".")[0]
+
+
 class FileStore(FilesystemBackend):  # type: ignore[misc]
     """Results, each a file that is replaced as a whole."""
 
@@ -79,13 +84,14 @@ class Channel(filesystem.Channel):  # type: ignore[misc]
 
     def renew(self, tags: list[str]) -> None:
         """Keep what is worked on here; put back into the queue what nobody keeps any more."""
-        for tag in tags:
-            for file in self.delivered.glob(f"*_{tag}.*"):
-                file.touch()
         timeout = self.connection.client.transport_options["visibility_timeout"]
         for file in self.delivered.iterdir():
             with suppress(FileNotFoundError):  # another worker was faster
-                if file.stat().st_mtime < time() - timeout:
+                if tag_of(file) in tags:
+                    os.utime(file)
+                    continue
+                # The time of the last change of its inode: renewed, or else moved to where it is.
+                if file.stat().st_ctime < time() - timeout:
                     self.give_back(file)
 
     def give_back(self, file: Path) -> None:
@@ -93,7 +99,6 @@ class Channel(filesystem.Channel):  # type: ignore[misc]
         if ".pidbox." in file.name or ".reply." in file.name:
             file.unlink()
         else:
-            file.touch()
             file.rename(self.queue / file.name)
 
     def forget(self, tag: str) -> None:

@@ -5,12 +5,12 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from celery import states
-from flask import g
 # {% if "jwt" in components %}
 from flask_jwt_extended import current_user
 # {% endif %}
 from pydantic import ValidationError
 from pydantic_core import to_json
+from structlog.contextvars import get_contextvars
 from werkzeug.exceptions import NotFound
 
 from app.api import field_errors
@@ -56,7 +56,8 @@ def submit(job: JobIn) -> JobAccepted:
     except ValidationError as error:
         raise Invalid([inside_input(fault) for fault in field_errors(error, "")]) from None
     job_id, celery_app = str(uuid4()), get_celery()
-    records.write(celery_app.backend, job_id, Record(kind.name, owner(), g.request_id))
+    request_id = get_contextvars().get("request_id", "")
+    records.write(celery_app.backend, job_id, Record(kind.name, owner(), request_id))
     task = celery_app.tasks[kind.name]
     task.apply_async((text.decode(),), task_id=job_id, argsrepr="…", kwargsrepr="")
     SUBMITTED.labels(kind.name).inc()

@@ -14,7 +14,7 @@ from app.sklearn import live
 # {% endif %}
 from app.sklearn.commands import train_sklearn
 from app.sklearn.routes import blueprint
-from app.sklearn.service import Models
+from app.sklearn.service import SklearnModels
 # {% if "celery" in components and "socketio" in components %}
 
 __all__ = ["init_app", "jobs", "live"]
@@ -28,7 +28,7 @@ __all__ = ["init_app", "live"]
 
 
 def init_app(app: Flask) -> None:
-    models = app.extensions["sklearn"] = Models(app.config)
+    models = app.extensions["sklearn"] = SklearnModels(app.config)
     app.register_blueprint(blueprint)
     app.cli.add_command(train_sklearn)
     # {% if "probes" in components %}

@@ -6,7 +6,8 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from app.sklearn.artefact import one_process
+from app.serving.data import read_csv
+from app.sklearn.service import FEATURES, get_store
 
 
 @click.command()
@@ -18,17 +19,17 @@ from app.sklearn.artefact import one_process
 @with_appcontext
 def train_sklearn(data: Path | None) -> None:
     """Train the classifier, and have it serve from the next start on."""
-    from app.sklearn.training import STEPS, iris, read_csv, train
+    from app.sklearn.training import FOLDS, STEPS, iris, train
 
-    root: Path = current_app.config["SKLEARN_MODEL_DIR"]
-    examples = read_csv(data) if data else iris()
+    store = get_store(current_app.config["SKLEARN_MODEL_DIR"])
+    examples = read_csv(data, FEATURES, FOLDS) if data else iris()
     progress = click.progressbar(
         length=len(STEPS), label="Training", item_show_func=lambda step: step or ""
     )
     try:
-        with one_process(root), progress as bar:
+        with store.locked(), progress as bar:
             manifest = train(
-                root,
+                store,
                 examples,
                 current_app.config["SKLEARN_ENGINE"],
                 validate=True,

@@ -4,16 +4,16 @@ process that serves with ONNX Runtime never imports scikit-learn.
 
 from collections.abc import Callable
 
-import numpy as np
-
-from app.arrays import FloatArray
-from app.batching import Compute
-from app.sklearn.artefact import TRAIN, Artefact, ModelError, Reference
+from app.serving.arrays import FloatArray
+from app.serving.artefact import Artefact, ModelError
+from app.serving.batching import Compute
+from app.serving.models import check_agreement
 
 ONNX_FILE = "model.onnx"
 SKOPS_FILE = "model.skops"
 INPUT, OUTPUT = "features", "probabilities"
 TOLERANCE = 1e-6
+REMEDY = "Set SKLEARN_ENGINE=sklearn and train again."
 
 
 def open_engine(name: str, artefact: Artefact, threads: int) -> Compute:
@@ -27,8 +27,9 @@ def open_engine(name: str, artefact: Artefact, threads: int) -> Compute:
     try:
         compute = engine(content, threads)
     except Exception as error:  # of the library, for files that are not its own
-        raise ModelError(f"The model's {file} cannot be loaded: {TRAIN}.") from error
-    check_agreement(compute, artefact.manifest.reference)
+        remedy = artefact.store.remedy
+        raise ModelError(f"The model's {file} cannot be loaded: {remedy}.") from error
+    check_agreement(compute, artefact.manifest.reference, TOLERANCE, REMEDY)
     return compute
 
 
@@ -63,14 +64,3 @@ ENGINES: dict[str, tuple[str, Callable[[bytes, int], Compute]]] = {
     "onnx": (ONNX_FILE, onnx_engine),
     "sklearn": (SKOPS_FILE, sklearn_engine),
 }
-
-
-def check_agreement(compute: Compute, reference: Reference) -> None:
-    """Refuse an engine whose probabilities differ from scikit-learn's by more than 1e-6."""
-    expected = np.array(reference.proba)
-    found = compute(np.array(reference.rows, np.float64))
-    if found.shape != expected.shape or not np.abs(found - expected).max() <= TOLERANCE:
-        raise ModelError(
-            "The engine and scikit-learn disagree on the model. Set SKLEARN_ENGINE=sklearn and "
-            f"{TRAIN}."
-        )

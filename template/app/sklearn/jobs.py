@@ -7,12 +7,12 @@ from flask import current_app
 from pydantic import Field
 
 from app.api import Schema
-from app.arrays import MAX_ROWS
 from app.celery.kinds import at_start, job
 from app.celery.runs import progress
-from app.sklearn.artefact import ModelError
+from app.serving.arrays import MAX_ROWS
+from app.serving.artefact import ModelError
 from app.sklearn.schemas import Features
-from app.sklearn.service import Models
+from app.sklearn.service import SklearnModels
 
 
 class PredictJob(Schema):
@@ -41,5 +41,5 @@ def predict(given: PredictJob) -> list[dict[str, Any]]:
 @at_start
 def load_model() -> None:
     """Load the model anew: threads of the parent's do not survive the fork."""
-    current_app.extensions["sklearn"] = Models(current_app.config)
+    current_app.extensions["sklearn"] = SklearnModels(current_app.config)
     current_app.extensions["sklearn"].start()

@@ -7,13 +7,13 @@ from pydantic import ConfigDict, Field, RootModel, model_validator
 from pydantic_core import PydanticCustomError
 
 from app.api import Query, Schema
-from app.arrays import MAX_ROWS, FloatArray, Number
-from app.sklearn.artefact import FEATURES
+from app.serving.arrays import MAX_ROWS, FloatArray, Number
+from app.sklearn.service import FEATURES
 
 Features = Annotated[list[Number], Field(min_length=FEATURES, max_length=FEATURES)]
 
 
-class PredictIn(Schema):
+class SklearnIn(Schema):
     """The features of one example, or the rows of up to 512, each with four numbers."""
 
     model_config = ConfigDict(
@@ -42,7 +42,7 @@ class PredictQuery(Query):
     layout: Literal["rows", "columns"] = "rows"
 
 
-class Prediction(Schema):
+class SklearnPrediction(Schema):
     """The likeliest label, its index and probability, and the probability of each label."""
 
     label: str
@@ -51,7 +51,7 @@ class Prediction(Schema):
     proba: dict[str, float]
 
 
-class PredictionColumns(Schema):
+class SklearnColumns(Schema):
     """The same of many rows, a list for each field."""
 
     label: list[str]
@@ -60,12 +60,12 @@ class PredictionColumns(Schema):
     proba: dict[str, list[float]]
 
 
-class PredictOut(RootModel[Prediction | list[Prediction] | PredictionColumns]):
+class SklearnOut(RootModel[SklearnPrediction | list[SklearnPrediction] | SklearnColumns]):
     """One prediction for ``features``; for rows a list, or columns where they were asked for."""
 
 
 def rows_of(proba: FloatArray, labels: list[str]) -> list[dict[str, Any]]:
-    """A ``Prediction`` for each row of (n, labels), ready for JSON."""
+    """A ``SklearnPrediction`` for each row of (n, labels), ready for JSON."""
     best = proba.argmax(axis=1).tolist()
     return [
         {
@@ -79,7 +79,7 @@ def rows_of(proba: FloatArray, labels: list[str]) -> list[dict[str, Any]]:
 
 
 def columns_of(proba: FloatArray, labels: list[str]) -> dict[str, Any]:
-    """``PredictionColumns`` of (n, labels), ready for JSON."""
+    """``SklearnColumns`` of (n, labels), ready for JSON."""
     best = proba.argmax(axis=1).tolist()
     return {
         "label": [labels[index] for index in best],

@@ -13,6 +13,9 @@ from typing import Any
 
 SPARE_THREADS = 16  # for all that is no connection
 
+port = os.environ.get("PORT")
+host = os.environ.get("HOST") or ("0.0.0.0" if port else "127.0.0.1")  # noqa: S104
+bind = f"{host}:{port or 8000}"
 connections = int(os.environ.get("SOCKETIO_CONNECTIONS") or 500)
 workers = 1
 worker_class = "gthread"

@@ -2,22 +2,27 @@
 
 A component adds its model with ``@predictor``, in a module that its ``__init__`` imports:
 
-    @predictor("sklearn")
-    def predict(body: PredictIn) -> list[dict[str, Any]]: ...
+    @predictor("flowers")
+    def predict(body: Flowers) -> list[dict[str, Any]]: ...
 """
 
 import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import structlog
 from flask_socketio import emit
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from werkzeug.exceptions import ServiceUnavailable
 
 from app.api import Schema, field_errors
 from app.errors import Invalid, field_error
+from app.serving.artefact import ModelError
 from app.socketio.events import event
 
 P = TypeVar("P", bound=Callable[..., list[dict[str, Any]]])
+
+log = structlog.stdlib.get_logger(__name__)
 
 #: Model → what takes it, and what computes it.
 PREDICTORS: dict[str, tuple[type[BaseModel], Callable[..., list[dict[str, Any]]]]] = {}
@@ -61,6 +66,11 @@ def predict(body: Predict) -> Predicted:
         asked = given.model_validate(body.model_extra)
     except ValidationError as error:
         raise Invalid(field_errors(error, "body")) from None
-    answer = Predicted(model=body.model, id=body.id, predictions=compute(asked))
+    try:
+        predictions = compute(asked)
+    except ModelError as error:
+        log.error("the model cannot serve", reason=error.message)
+        raise ServiceUnavailable("The model is not ready. Try again soon.") from None
+    answer = Predicted(model=body.model, id=body.id, predictions=predictions)
     emit("prediction", answer.model_dump(mode="json"))
     return answer

@@ -13,7 +13,6 @@ from uuid import UUID
 
 import pytest
 from celery import Celery
-from flask import g
 from kombu import Connection, Exchange, Producer, Queue
 
 from app import create_app
@@ -101,10 +100,12 @@ def files(channel: Channel) -> tuple[int, int]:
     return len(list(channel.queue.iterdir())), len(list(channel.delivered.iterdir()))
 
 
-def age(channel: Channel) -> None:
-    """Let the lease of all that is delivered end."""
-    for file in channel.delivered.iterdir():
-        os.utime(file, (0, 0))
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Let seconds go by, for those who look whether a lease has ended."""
+    return lambda seconds: monkeypatch.setattr(
+        "app.celery.files.time", lambda: time.time() + seconds
+    )
 
 
 def test_a_message_is_kept_until_it_is_acknowledged(channels: Callable[[], Any]) -> None:
@@ -123,24 +124,33 @@ def test_a_message_is_kept_until_it_is_acknowledged(channels: Callable[[], Any])
     assert queue.get(no_ack=False).payload == 2
 
 
-def test_a_message_leaves_a_receiver_that_is_not_heard_of(channels: Callable[[], Any]) -> None:
+def test_a_message_leaves_a_receiver_that_is_not_heard_of(
+    channels: Callable[[], Any], later: Callable[[float], None]
+) -> None:
     lost, other = channels(), channels()
     send(lost, "a")
+    (file,) = lost.queue.iterdir()
+    os.utime(file, (0, 0))  # it has waited for long
     message = QUEUE.bind(lost).get()
-    age(lost)
+    other.renew([])
     lost.renew([message.delivery_tag])
+    later(LEASE - 1)
     other.renew([])
     assert QUEUE.bind(other).get() is None
-    age(lost)
+    later(LEASE + 1)
+    lost.renew([message.delivery_tag])
+    assert QUEUE.bind(other).get() is None
     other.renew([])
     assert QUEUE.bind(other).get().payload == "a"
 
 
-def test_messages_between_workers_are_dropped(channels: Callable[[], Any]) -> None:
+def test_messages_between_workers_are_dropped(
+    channels: Callable[[], Any], later: Callable[[float], None]
+) -> None:
     channel = channels()
     channel._put("a.celery.pidbox", {"properties": {"delivery_tag": "1"}})
     channel._get("a.celery.pidbox")
-    age(channel)
+    later(LEASE + 1)
     channel.renew([])
     assert files(channel) == (0, 0)
 
@@ -205,7 +215,6 @@ def test_a_killed_worker_loses_no_job(
 ) -> None:
     monkeypatch.setattr(service, "owner", str)
     with create_app(settings | servers).test_request_context():
-        g.request_id = "abc"
         ids = [service.submit(JobIn(kind="checksum", input={"text": "a"})).id for _ in range(100)]
         for job_id in ids[:2]:
             with worker(servers) as process:

@@ -11,6 +11,18 @@ from app.errors import PROBLEM_JSON
 from app.probes import add_check
 
 
+# {% if serving %}
+@pytest.fixture(autouse=True)
+def models(app: Flask) -> None:
+    """Models are loaded, as in a process that has started."""
+    # {% for name in components | select("in", ["sklearn", "torch"]) %}
+    # {% filter replace("component", name) %}
+    app.extensions["component"].get()
+    # {% endfilter %}
+    # {% endfor %}
+
+
+# {% endif %}
 def fail() -> None:
     raise RuntimeError("connection to 10.0.0.1 refused")
 
@@ -31,9 +43,11 @@ def test_ready_names_every_check(app: Flask, anonymous: FlaskClient) -> None:
     # {% if "celery" in components %}
     expected.add("jobs")
     # {% endif %}
-    # {% if "sklearn" in components %}
-    expected.add("sklearn")
-    # {% endif %}
+    # {% for name in components | select("in", ["sklearn", "torch"]) %}
+    # {% filter replace("component", name) %}
+    expected.add("component")
+    # {% endfilter %}
+    # {% endfor %}
     assert response.get_json()["checks"] == dict.fromkeys(expected, True)
 
 

@@ -7,7 +7,7 @@ from flask.testing import FlaskClient
 from app.celery.kinds import STARTS
 from app.sklearn import jobs
 from app.sklearn.jobs import PredictJob
-from app.sklearn.service import Models
+from app.sklearn.service import SklearnModels
 
 URL = "/api/v1/jobs"
 SETOSA = [5.1, 3.5, 1.4, 0.2]
@@ -35,7 +35,7 @@ def test_each_process_of_a_worker_loads_its_model(
     app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert jobs.load_model in STARTS
-    before: Models = app.extensions["sklearn"]
+    before: SklearnModels = app.extensions["sklearn"]
     monkeypatch.setitem(app.extensions, "sklearn", before)
     with app.app_context():
         jobs.load_model()

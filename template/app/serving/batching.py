@@ -25,7 +25,7 @@ import numpy as np
 from prometheus_client import Gauge, Histogram
 from werkzeug.exceptions import ServiceUnavailable
 
-from app.arrays import FloatArray
+from app.serving.arrays import FloatArray
 
 #: A model: (n, inputs) → (n, outputs), for any n from 1.
 Compute = Callable[[FloatArray], FloatArray]
@@ -35,7 +35,7 @@ TIMES = [0.00001 * 4**power for power in range(10)]  # seconds, 10 µs to 2.6 s
 QUEUED = Gauge(
     "model_queue_rows", "Rows that wait for a batch.", ["model"], multiprocess_mode="livesum"
 )
-ROWS = Histogram("model_batch_rows", "Rows of a call.", ["model"], buckets=SIZES)
+ROWS = Histogram("model_batch_rows", "Rows of a shared call.", ["model"], buckets=SIZES)
 WAIT = Histogram("model_wait_seconds", "Time of a request in the queue.", ["model"], buckets=TIMES)
 COMPUTE = Histogram("model_compute_seconds", "Time of a call.", ["model"], buckets=TIMES)
 
@@ -161,6 +161,7 @@ class Batcher:
         except Exception:
             self.answer_singly(batch)
             return
+        self.sizes.observe(len(outputs))
         start = 0
         for entry in batch:
             end = start + len(entry.rows)
@@ -179,7 +180,6 @@ class Batcher:
         started = perf_counter()
         outputs = self.compute(rows)
         self.times.observe(perf_counter() - started)
-        self.sizes.observe(len(rows))
         if len(outputs) != len(rows):
             raise ValueError(f"the model answers {len(rows)} rows with {len(outputs)}")
         return outputs

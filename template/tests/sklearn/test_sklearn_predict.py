@@ -12,10 +12,11 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from app.arrays import NPY, FloatArray
-from app.batching import Batcher
 from app.errors import PROBLEM_JSON
-from app.sklearn.service import Classifier, Models
+from app.serving.arrays import NPY, FloatArray
+from app.serving.batching import Batcher
+from app.serving.models import Classifier
+from app.sklearn.service import SklearnModels
 
 URL = "/api/v1/sklearn/predict"
 SETOSA = [5.1, 3.5, 1.4, 0.2]
@@ -112,7 +113,7 @@ def test_without_a_model_it_is_503(
     app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any
 ) -> None:
     config = app.config | {"APP_ENV": "prod", "SKLEARN_MODEL_DIR": tmp_path_factory.mktemp("none")}
-    monkeypatch.setitem(app.extensions, "sklearn", Models(config))
+    monkeypatch.setitem(app.extensions, "sklearn", SklearnModels(config))
     response = client.post(URL, json={"features": SETOSA})
     assert (response.status_code, response.mimetype) == (503, PROBLEM_JSON)
     assert response.headers["Retry-After"]
@@ -122,9 +123,9 @@ def test_without_a_model_it_is_503(
 def test_a_full_queue_is_503(
     app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    models: Models = app.extensions["sklearn"]
+    models: SklearnModels = app.extensions["sklearn"]
     full = Batcher(models.get().compute, "sklearn", batch_rows=2, queue_rows=0)
-    monkeypatch.setattr(models, "classifier", Classifier(full, LABELS, ""))
+    monkeypatch.setattr(models, "classifier", Classifier(full, LABELS))
     response = client.post(URL, json={"features": SETOSA})
     assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
     assert client.post(URL, json={"rows": [SETOSA] * 2}).status_code == 200
@@ -136,10 +137,10 @@ def test_both_forms_are_documented(anonymous: FlaskClient) -> None:
     assert set(operation["requestBody"]["content"]) == {"application/json", NPY}
     assert [parameter["name"] for parameter in operation["parameters"]] == ["layout"]
     assert {"200", "400", "413", "415", "422", "503"} <= set(operation["responses"])
-    assert {"Prediction", "PredictionColumns"} <= set(document["components"]["schemas"])
-
-
+    assert {"SklearnPrediction", "SklearnColumns"} <= set(document["components"]["schemas"])
 # {% if "probes" in components %}
+
+
 def test_ready_waits_for_the_model(
     app: Flask, anonymous: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,20 +148,12 @@ def test_ready_waits_for_the_model(
 
     def load() -> Classifier:
         assert loaded.is_set(), "not yet"
-        return Classifier(lambda rows: rows, LABELS, "")
+        return Classifier(lambda rows: rows, LABELS)
 
-    models: Models = app.extensions["sklearn"]
+    models: SklearnModels = app.extensions["sklearn"]
     monkeypatch.setattr(models, "classifier", None)
     monkeypatch.setattr(models, "load", load)
     assert anonymous.get("/ready").get_json()["checks"]["sklearn"] is False
     loaded.set()
     assert anonymous.get("/ready").get_json()["checks"]["sklearn"] is True
-
-
 # {% endif %}
-def test_requests_that_share_calls_get_their_own_answers(app: Flask) -> None:
-    models = Models(app.config | {"SKLEARN_ENGINE": "sklearn"})
-    shared, alone = models.get(), app.extensions["sklearn"].get()
-    assert models.batch_rows > 1
-    for rows in (np.array([SETOSA]), np.array([SETOSA, VIRGINICA])):
-        assert np.abs(shared.predict(rows) - alone.predict(rows)).max() < 1e-6

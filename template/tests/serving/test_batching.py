@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
-from app.arrays import FloatArray
-from app.batching import Batcher, QueueFull
+from app.serving.arrays import FloatArray
+from app.serving.batching import Batcher, QueueFull
 
 BAD = -1.0
 
@@ -198,7 +198,7 @@ def test_the_metrics_tell_of_it(model: Model, pool: ThreadPoolExecutor) -> None:
     model.released.set()
     answers(futures)
     assert sample("model_queue_rows") == 0
-    assert sample("model_batch_rows_count") == 2
-    assert sample("model_batch_rows_sum") == 3
+    assert sample("model_batch_rows_count") == 1
+    assert sample("model_batch_rows_sum") == 2
     assert sample("model_wait_seconds_count") == 3
     assert sample("model_compute_seconds_count") == 2

@@ -1,21 +1,57 @@
-"""Arrays in NumPy's format."""
+"""Arrays, out of JSON and of NumPy's format."""
 
+import json
 from io import BytesIO
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pydantic import Field, ValidationError
 from werkzeug.exceptions import BadRequest
 
-from app.arrays import LARGEST, MAX_ROWS, read_npy
+from app.api import Schema
 from app.errors import Invalid
+from app.serving.arrays import LARGEST, MAX_ROWS, Number, read_npy, read_rows
+
+Row = Annotated[list[Number], Field(min_length=2, max_length=2)]
+
+
+class Rows(Schema):
+    """What ``read_rows`` must agree with: the model that documents such a body."""
+
+    rows: Annotated[list[Row], Field(min_length=1, max_length=MAX_ROWS)]
 
 
 def npy(array: Any, version: tuple[int, int] | None = None, pickled: bool = False) -> bytes:
     stream = BytesIO()
     np.lib.format.write_array(stream, np.asarray(array), version, allow_pickle=pickled)
     return stream.getvalue()
+
+
+def test_plain_rows_are_read_as_they_were_sent() -> None:
+    for rows in ([[1, -2]], [[0.1, 1e-320], [-0.0, LARGEST]], [[1e30, 2**63]] * MAX_ROWS):
+        found = read_rows(json.dumps({"rows": rows}).encode(), "rows", 2)
+        assert found is not None
+        assert found.dtype == np.float64
+        assert found.tolist() == rows
+    assert read_rows(b' {"rows" : [ [1e0,\n2] ] } ', "rows", 2) is not None
+
+
+def test_rows_that_a_model_refuses_are_left_to_it() -> None:
+    numbers = ["1e39", "-1e39", "1e999", "9" * 400, "NaN", "Infinity", "nan", "true", "false"]
+    numbers += ["null", '"1"', "[1]", "[1, 2]", "[]", "{}", '{"a": 1}', "01", "1,", "", "0x1", "+1"]
+    bodies = ['{"rows": [[1, ?]]}'.replace("?", number) for number in numbers]
+    bodies += ['{"rows": [[1, 2], [?, 2]]}'.replace("?", number) for number in numbers]
+    wrong: list[Any] = [[], [[]], [[1]], [[1, 2, 3]], [[1, 2], [3]], [[[1, 2]]], [[1, [2]]], [1, 2]]
+    wrong += [[[1, 2]] * (MAX_ROWS + 1), [[[1], 2]], [[1, 2], []], {"0": [1, 2]}, 1, None, "ab"]
+    bodies += [json.dumps({"rows": rows}) for rows in wrong]
+    bodies += ["[[1, 2]]", "{}", "", "rows", '{"other": [[1, 2]]}', '{"rows": [[1, 2]]', "\xff"]
+    bodies += ['{"rows": [[1, 2]], "other": 1}', '{"rows": [[1, 2]], "rows": [[1, 2], [3]]}']
+    for body in bodies:
+        assert read_rows(body.encode("latin-1"), "rows", 2) is None, body[:80]
+        with pytest.raises(ValidationError):
+            Rows.model_validate_json(body.encode("latin-1"))
 
 
 def test_an_array_is_read_as_it_was_sent() -> None:

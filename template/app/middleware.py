@@ -1,0 +1,77 @@
+"""What surrounds every request: its id, its log line, its numbers, and the headers of its answer.
+
+This is WSGI and none of Flask's hooks, which would take as long as a fast view does.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from random import getrandbits
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from flask import Flask
+from structlog.contextvars import bind_contextvars, clear_contextvars
+
+from app.metrics import record
+from app.security import HEADERS, HSTS
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+Headers = list[tuple[str, str]]
+
+SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+def init_app(app: Flask) -> None:
+    app.wsgi_app = RequestMiddleware(app.wsgi_app)  # type: ignore[method-assign]
+
+
+class RequestMiddleware:
+    """Takes over a sane ``X-Request-ID`` or makes one, for all log lines and the answer."""
+
+    def __init__(self, wsgi_app: "WSGIApplication") -> None:
+        self.wsgi_app = wsgi_app
+
+    def __call__(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        started = perf_counter()
+        given = environ.get("HTTP_X_REQUEST_ID", "")
+        request_id = given if SANE_ID.fullmatch(given) else f"{getrandbits(128):032x}"
+        clear_contextvars()
+        bind_contextvars(request_id=request_id)
+
+        def start(status: str, headers: Headers, *error: Any) -> Callable[..., object]:
+            complete(headers, request_id, environ["wsgi.url_scheme"])
+            report(environ, int(status[:3]), perf_counter() - started)
+            return start_response(status, headers, *error)
+
+        return self.wsgi_app(environ, start)
+
+
+def complete(headers: Headers, request_id: str, scheme: str) -> None:
+    """Add what every answer has, where the view did not say otherwise."""
+    names = {name for name, _ in headers}
+    headers += [header for header in HEADERS if header[0] not in names]
+    if scheme == "https":
+        headers.append(HSTS)
+    headers.append(("X-Request-ID", request_id))
+
+
+def report(environ: "WSGIEnvironment", status: int, seconds: float) -> None:
+    """Log and count a request when its answer begins."""
+    request = environ.get("werkzeug.request")  # Flask's, with the route that it found
+    rule = request.url_rule if request else None
+    record(environ["REQUEST_METHOD"], rule.rule if rule else None, status, seconds)
+    log.info(
+        "request",
+        method=environ["REQUEST_METHOD"],
+        path=environ["PATH_INFO"],
+        status=status,
+        duration_ms=round(seconds * 1000, 2),
+        remote_addr=environ.get("REMOTE_ADDR"),
+    )

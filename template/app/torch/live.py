@@ -1,0 +1,15 @@
+"""The classifier over a connection."""
+
+from typing import Any
+
+from flask import current_app
+
+from app.socketio.predictions import predictor
+from app.torch.schemas import TorchIn, rows_of
+
+
+@predictor("torch")
+def predict(body: TorchIn) -> list[dict[str, Any]]:
+    classifier = current_app.extensions["torch"].get()
+    answer: list[dict[str, Any]] = rows_of(classifier.predict(body.array()))["predictions"]
+    return answer
