@@ -20,7 +20,7 @@ from playwright.sync_api import Page, sync_playwright
 from websocket import create_connection
 
 from tests.combinations import render
-from tests.test_jobs import Worker
+from tests.test_jobs import Redis, Worker
 from tests.test_live import ANN, SCRIPTS, Server, serve, wait_until_answered
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -286,6 +286,30 @@ def develop(service: Path) -> Iterator[Server]:
     finally:
         process.terminate()
         process.wait(10)
+
+
+def test_a_redis_that_is_killed_and_started_again(guests: Path, tmp_path: Path) -> None:
+    redis = Redis(tmp_path)
+    environment = {"REDIS_URL": redis.url}
+    with (
+        serve_sockets(guests, **environment) as one,
+        serve_sockets(guests, **environment) as other,
+        client(one) as ann,
+        client(other) as bob,
+    ):
+        ann.call("join", LOBBY)
+        bob.call("join", LOBBY)
+        redis.stop(signal.SIGKILL)
+        assert ann.call("chat", LOBBY | {"text": "Is anybody here?"})["text"]
+        redis.start()
+
+        def reaches_bob() -> bool:
+            ann.call("chat", LOBBY | {"text": "And now?"})
+            time.sleep(0.2)
+            return any(given[0]["text"] == "And now?" for name, *given in bob.events)
+
+        until(reaches_bob)
+    redis.stop()
 
 
 def test_flask_run_carries_everything_in_one_process(guests: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 from redis import Redis
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.retry import Retry
 from socketio import PubSubManager
@@ -34,17 +35,18 @@ class RedisQueue(PubSubManager):  # type: ignore[misc]  # the library has no typ
             socket_timeout=TIMEOUT,
             socket_connect_timeout=TIMEOUT,
             health_check_interval=10,
-            retry=Retry(NoBackoff(), 1),
+            retry=Retry(NoBackoff(), 0),  # each would take its own time
         )
 
-    def ping(self) -> None:
-        self.redis.ping()
-
     def _publish(self, data: dict[str, Any]) -> None:
+        message = self.json.dumps(data)
         try:
-            self.redis.publish(self.channel, self.json.dumps(data))
-        except RedisError:
-            log.exception("other processes were not reached: Redis does not answer")
+            try:
+                self.redis.publish(self.channel, message)
+            except RedisConnectionError:  # it may have been restarted since
+                self.redis.publish(self.channel, message)
+        except RedisError as error:
+            log.error("other processes were not reached: Redis does not answer", error=repr(error))
 
     def _listen(self) -> Iterator[bytes]:
         while True:
