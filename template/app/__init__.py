@@ -45,4 +45,5 @@ def create_app(config: str | Mapping[str, Any] | None = None) -> Flask:
     # {% endfilter %}
     # {% endfor %}
     openapi.init_app(app)
+    security.believe_proxies(app)
     return app

@@ -50,12 +50,11 @@ def split_list(value: str | list[str]) -> list[str]:
     return value if isinstance(value, list) else [item.strip() for item in value.split(",") if item]
 
 
-def check_origins(origins: list[str]) -> list[str]:
-    """Whole origins alone: a pattern would let in more than it seems to."""
-    for origin in origins:
-        if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d+)?", origin):
-            raise ValueError("list whole origins, such as https://app.example.com; no * is taken")
-    return origins
+def check_origin(origin: str) -> str:
+    """A whole origin: a pattern would let in more than it seems to."""
+    if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d+)?", origin):
+        raise ValueError("write whole origins, such as https://app.example.com; no * is taken")
+    return origin
 
 
 def refuse_dev_secret(secret: str) -> str:
@@ -99,13 +98,13 @@ def celery_url(redis_url: str | None) -> str | None:
 
 
 # {% endif %}
-CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(split_list)]
-Origins = Annotated[CommaSeparated, AfterValidator(check_origins)]
+Origin = Annotated[str, AfterValidator(check_origin)]
+Origins = Annotated[list[Origin], NoDecode, BeforeValidator(split_list)]
 Secret = Annotated[SecretStr, Field(min_length=32), BeforeValidator(refuse_dev_secret)]
 # {% if database %}
 DatabaseUrl = Annotated[str, AfterValidator(check_database_url)]
 # {% endif %}
-# {% if "celery" in components or "jwt" in components %}
+# {% if redis %}
 RedisUrl = Annotated[str, Field(pattern=r"^(rediss?|unix)://")]
 # {% endif %}
 # {% if "jwt" in components %}
@@ -134,7 +133,7 @@ class Settings(BaseSettings):
     # {% if database %}
     database_url: DatabaseUrl = EMBEDDED_DATABASE
     # {% endif %}
-    # {% if "celery" in components or "jwt" in components %}
+    # {% if redis %}
     redis_url: RedisUrl | None = None
     # {% endif %}
     # {% if "celery" in components %}
@@ -168,6 +167,11 @@ class Settings(BaseSettings):
     sklearn_threads: int = Field(1, ge=1)  # that work on one call of ONNX Runtime
     sklearn_batch_rows: int | None = Field(None, ge=1)  # of a shared call; 1 shares none
     sklearn_queue_rows: int = Field(4096, ge=1)  # rows that may wait for a shared call
+    # {% endif %}
+    # {% if "socketio" in components %}
+    socketio_url: Origin | None = None  # of the process type websocket, where browsers see it
+    socketio_connections: int = Field(500, ge=0)  # of a process; each holds a thread
+    socketio_event_rate: float = Field(20, gt=0)  # events a second of a connection
     # {% endif %}
     # {% if "torch" in components %}
     torch_model_dir: Path = ROOT / "instance" / "models" / "torch"

@@ -32,6 +32,10 @@ def init_app(app: Flask) -> None:
             expose_headers=["Link", "Location", "Retry-After", "X-Request-ID"],
             max_age=600,
         )
+
+
+def believe_proxies(app: Flask) -> None:
+    """Take the client's address and the service's own from the proxies; outermost, for all else."""
     if hops := app.config["PROXY_HOPS"]:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops

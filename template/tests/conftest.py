@@ -1,17 +1,27 @@
 """Fixtures that every test can use."""
 
-# {% if database or "celery" in components %}
+# {% if database or redis %}
 import os
 # {% endif %}
 # {% if "uploads" in components %}
 import shutil
 # {% endif %}
+# {% if "celery" in components or "socketio" in components %}
+from collections.abc import Callable, Iterator
+# {% else %}
 from collections.abc import Iterator
+# {% endif %}
 # {% if database %}
 from contextlib import contextmanager
 # {% endif %}
+# {% if "socketio" in components %}
+from typing import Any
+# {% endif %}
 
 import pytest
+# {% if "celery" in components %}
+from celery.worker.request import Request
+# {% endif %}
 from flask import Flask
 from flask.testing import FlaskClient
 
@@ -38,7 +48,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, obj
         # {% if database %}
         "DATABASE_URL": "sqlite://",
         # {% endif %}
-        # {% if "celery" in components or "jwt" in components %}
+        # {% if redis %}
         "REDIS_URL": None,
         # {% endif %}
         # {% if "jwt" in components %}
@@ -115,6 +125,39 @@ def client(app: Flask) -> FlaskClient:
         client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {tokens.issue(account).access_token}"
     # {% endif %}
     return client
+# {% if "celery" in components %}
+
+
+@pytest.fixture
+def work(app: Flask) -> Callable[[], None]:
+    """Do in this thread what a worker does with each message, until there is none."""
+    celery_app = app.extensions["celery"]
+
+    def work_off() -> None:
+        with celery_app.connection_for_read() as connection:
+            queue = celery_app.amqp.queues["celery"].bind(connection.default_channel)
+            queue.declare()
+            while message := queue.get():
+                message.ack()
+                task = celery_app.tasks[message.headers["task"]]
+                Request(message, app=celery_app, task=task).execute()
+
+    work_off()  # what an earlier test has left
+    return work_off
+# {% endif %}
+# {% if "socketio" in components %}
+
+
+@pytest.fixture
+def connect(app: Flask, client: FlaskClient) -> Callable[[], Any]:
+    """Connects a client of Socket.IO that may send every event; it needs no server."""
+    # {% if "jwt" in components %}
+    auth = {"token": client.environ_base["HTTP_AUTHORIZATION"].removeprefix("Bearer ")}
+    return lambda: app.extensions["socketio"].test_client(app, auth=auth)
+    # {% else %}
+    return lambda: app.extensions["socketio"].test_client(app)
+    # {% endif %}
+# {% endif %}
 # {% if database %}
 
 
@@ -179,7 +222,7 @@ def postgres_app(settings: dict[str, object], postgres_url: str) -> Iterator[Fla
     with tables(app):
         yield app
 # {% endif %}
-# {% if "celery" in components or "jwt" in components %}
+# {% if redis %}
 
 
 @pytest.fixture(scope="session")

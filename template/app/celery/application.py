@@ -7,6 +7,9 @@ from celery import Celery, Task
 from flask import Flask, current_app
 
 from app.celery.lease import Lease
+# {% if "socketio" in components %}
+from app.celery.runs import changed
+# {% endif %}
 
 #: Seconds that a broker or store may take: a submission is answered in time where one is down.
 PATIENCE = 1.0
@@ -21,6 +24,12 @@ def celery_init_app(app: Flask) -> Celery:
         def __call__(self, *args: object, **kwargs: object) -> object:
             with app.app_context():
                 return self.run(*args, **kwargs)
+        # {% if "socketio" in components %}
+
+        def after_return(self, state: str, result: Any, job_id: str, *_: Any) -> None:
+            with app.app_context():
+                changed(job_id)
+        # {% endif %}
 
     celery_app = Celery(app.name, task_cls=FlaskTask, backend=app.config["CELERY_RESULT_BACKEND"])
     celery_app.loader.override_backends = {

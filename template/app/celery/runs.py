@@ -16,6 +16,11 @@ from app.celery.metrics import DURATION
 #: Seconds between two entries of a job's progress.
 PROGRESS_INTERVAL = 0.2
 
+# {% if "socketio" in components %}
+#: Called with the id of a job when its state or its progress has changed.
+LISTENERS: list[Callable[[str], None]] = []
+
+# {% endif %}
 log = structlog.stdlib.get_logger(__name__)
 
 
@@ -38,6 +43,18 @@ def tell(task: Any, fraction: float) -> None:
     task.request.progress_told = perf_counter()
     meta = {"progress": fraction, "deliveries": task.request.deliveries}
     task.update_state(state=states.STARTED, meta=meta)
+    # {% if "socketio" in components %}
+    changed(task.request.id)
+
+
+def changed(job_id: str) -> None:
+    """Tell those who listen. A job does not fail because they do."""
+    for listener in LISTENERS:
+        try:
+            listener(job_id)
+        except Exception:
+            log.exception("nobody was told of a change")
+    # {% endif %}
 
 
 def perform(task: Any, run: Callable[[], Any]) -> Any:

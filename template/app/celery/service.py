@@ -19,7 +19,11 @@ from app.celery.application import get_celery
 from app.celery.kinds import KINDS
 from app.celery.metrics import SUBMITTED
 from app.celery.records import Record
+# {% if "socketio" in components %}
+from app.celery.runs import JobError, changed
+# {% else %}
 from app.celery.runs import JobError
+# {% endif %}
 from app.celery.schemas import FailedJob, Failure, Job, JobAccepted, JobIn, SucceededJob
 from app.errors import Invalid, field_error
 
@@ -57,6 +61,9 @@ def submit(job: JobIn) -> JobAccepted:
     task = celery_app.tasks[kind.name]
     task.apply_async((text.decode(),), task_id=job_id, argsrepr="…", kwargsrepr="")
     SUBMITTED.labels(kind.name).inc()
+    # {% if "socketio" in components and "jwt" in components %}
+    changed(job_id)
+    # {% endif %}
     return JobAccepted(id=job_id, kind=kind.name, state=states.PENDING)
 
 
@@ -98,6 +105,9 @@ def cancel(job_id: UUID) -> Job:
     record = replace(record, cancelled=True)
     records.write(get_celery().backend, str(job_id), record)
     get_celery().control.revoke(str(job_id), terminate=True)
+    # {% if "socketio" in components %}
+    changed(str(job_id))
+    # {% endif %}
     return describe(str(job_id), record)
 
 

@@ -4,13 +4,20 @@ Redis keeps it where ``REDIS_URL`` is set, else the database. A family is all to
 from one login.
 """
 
+# {% if "socketio" in components %}
+from collections.abc import Iterable
+# {% endif %}
 from datetime import datetime
 from typing import Protocol
 
 from flask import Flask, Response, current_app
 from redis import Redis
 from redis.exceptions import RedisError
+# {% if "socketio" in components %}
+from sqlalchemy import delete, select
+# {% else %}
 from sqlalchemy import delete
+# {% endif %}
 from sqlalchemy.exc import IntegrityError
 
 # {% if "probes" in components %}
@@ -29,6 +36,11 @@ class Denylist(Protocol):
 
     def contains(self, key: str) -> bool:
         """Whether ``key`` was added."""
+    # {% if "socketio" in components %}
+
+    def which(self, keys: Iterable[str]) -> set[str]:
+        """Those of the keys that were added."""
+    # {% endif %}
 
 
 class DatabaseDenylist:
@@ -45,6 +57,11 @@ class DatabaseDenylist:
 
     def contains(self, key: str) -> bool:
         return db.session.get(Revocation, key) is not None
+    # {% if "socketio" in components %}
+
+    def which(self, keys: Iterable[str]) -> set[str]:
+        return set(db.session.scalars(select(Revocation.key).where(Revocation.key.in_(keys))))
+    # {% endif %}
 
     def purge(self) -> int:
         """Delete what has expired; how many rows that were."""
@@ -64,6 +81,13 @@ class RedisDenylist:
 
     def contains(self, key: str) -> bool:
         return bool(self.redis.exists(f"revoked:{key}"))
+    # {% if "socketio" in components %}
+
+    def which(self, keys: Iterable[str]) -> set[str]:
+        asked = list(keys)
+        found = self.redis.mget([f"revoked:{key}" for key in asked]) if asked else []
+        return {key for key, value in zip(asked, found, strict=True) if value is not None}
+    # {% endif %}
 
 
 def init_app(app: Flask) -> None:

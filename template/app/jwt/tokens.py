@@ -56,7 +56,12 @@ def rotate(account: Account, claims: Claims) -> TokenPair:
 
 def revoke(claims: Claims) -> None:
     """Revoke every token that descends from the same login."""
-    get_denylist().add(f"family:{claims['family']}", expiry())
+    get_denylist().add(family_key(claims["family"]), expiry())
+
+
+def family_key(family: str) -> str:
+    """What stands in the denylist for a revoked family."""
+    return f"family:{family}"
 
 
 def expiry() -> datetime:
@@ -69,7 +74,7 @@ def expiry() -> datetime:
 
 @jwt.token_in_blocklist_loader
 def is_revoked(header: Claims, claims: Claims) -> bool:
-    return get_denylist().contains(f"family:{claims['family']}")
+    return get_denylist().contains(family_key(claims["family"]))
 
 
 @jwt.user_lookup_loader

@@ -11,7 +11,7 @@ from app.celery.kinds import at_start, job
 from app.celery.runs import progress
 from app.serving.arrays import MAX_ROWS
 from app.serving.artefact import ModelError
-from app.torch.schemas import Inputs
+from app.torch.schemas import Inputs, predictions_of
 from app.torch.service import TorchModels
 
 
@@ -29,12 +29,7 @@ def predict(given: PredictJob) -> list[dict[str, Any]]:
     for start in range(0, len(given.inputs), MAX_ROWS):
         progress(start / len(given.inputs))
         proba = classifier.predict(np.array(given.inputs[start : start + MAX_ROWS], np.float64))
-        found += [
-            {"class": index, "confidence": confidence}
-            for index, confidence in zip(
-                proba.argmax(axis=1).tolist(), proba.max(axis=1).tolist(), strict=True
-            )
-        ]
+        found += predictions_of(proba)
     return found
 
 

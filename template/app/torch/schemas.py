@@ -72,3 +72,14 @@ def render(proba: FloatArray, device: str, layout: str) -> bytes:
 
 def to_json(array: NDArray[Any]) -> bytes:
     return orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY)
+# {% if "celery" in components or "socketio" in components %}
+
+
+def predictions_of(proba: FloatArray) -> list[dict[str, Any]]:
+    """A ``TorchPrediction`` for each row of (n, labels), ready for JSON."""
+    best, confidence = proba.argmax(axis=1).tolist(), proba.max(axis=1).tolist()
+    return [
+        {"class": index, "confidence": share}
+        for index, share in zip(best, confidence, strict=True)
+    ]
+# {% endif %}

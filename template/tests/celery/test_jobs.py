@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from celery import states
 from celery.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
-from celery.worker.request import Request
 from flask import Flask
 from flask.testing import FlaskClient
 from kombu.exceptions import OperationalError
@@ -59,24 +58,6 @@ def run_trial(given: Nothing) -> object:
 def trial() -> Trial:
     TRIAL.__init__()  # type: ignore[misc]
     return TRIAL
-
-
-@pytest.fixture
-def work(app: Flask) -> Work:
-    """Do in this thread what a worker does with each message, until there is none."""
-    celery_app = app.extensions["celery"]
-
-    def work_off() -> None:
-        with celery_app.connection_for_read() as connection:
-            queue = celery_app.amqp.queues["celery"].bind(connection.default_channel)
-            queue.declare()
-            while message := queue.get():
-                message.ack()
-                task = celery_app.tasks[message.headers["task"]]
-                Request(message, app=celery_app, task=task).execute()
-
-    work_off()  # what an earlier test has left
-    return work_off
 
 
 def submit(client: FlaskClient, kind: str = "trial", **given: object) -> str:

@@ -1,0 +1,5 @@
+// The chat without accounts: everybody is a guest.
+
+import { open } from "./chat.js";
+
+open();

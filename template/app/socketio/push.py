@@ -1,0 +1,25 @@
+"""Messages to clients from any process: a web process, a command, a worker.
+
+Where ``REDIS_URL`` is set they reach the clients of all processes, else those of this one.
+"""
+
+from typing import Any
+
+from flask import current_app
+
+
+def to_room(room: str, event: str, document: dict[str, Any]) -> None:
+    """Send an event to all clients in a room."""
+    current_app.extensions["socketio"].emit(event, document, to=room)
+# {% if "jwt" in components %}
+
+
+def to_user(account_id: int, event: str, document: dict[str, Any]) -> None:
+    """Send an event to all connections of an account."""
+    to_room(user_room(account_id), event, document)
+
+
+def user_room(account_id: int) -> str:
+    """The room of an account's own connections, which nobody else can join."""
+    return f"account:{account_id}"
+# {% endif %}

