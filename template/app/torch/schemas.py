@@ -77,9 +77,9 @@ def to_json(array: NDArray[Any]) -> bytes:
 
 def predictions_of(proba: FloatArray) -> list[dict[str, Any]]:
     """A ``TorchPrediction`` for each row of (n, labels), ready for JSON."""
-    best, confidence = proba.argmax(axis=1).tolist(), proba.max(axis=1).tolist()
+    best, confidence = proba.argmax(axis=1), orjson.loads(to_json(proba.max(axis=1)))
     return [
         {"class": index, "confidence": share}
-        for index, share in zip(best, confidence, strict=True)
+        for index, share in zip(best.tolist(), confidence, strict=True)
     ]
 # {% endif %}
