@@ -37,10 +37,7 @@ def init_app(app: Flask) -> None:
 
 def write_to(file: BinaryIO, style: str, level: str) -> None:
     """Write the service's own lines past the standard library, in a fifth of the time."""
-    renderers: list[structlog.typing.Processor] = [
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
-        encode,
-    ]
+    renderers: list[structlog.typing.Processor] = [console(), encode]
     if style == "json":
         renderers = [structlog.processors.format_exc_info, render_json]
     structlog.configure(
@@ -48,6 +45,13 @@ def write_to(file: BinaryIO, style: str, level: str) -> None:
         logger_factory=partial(Lines, file),
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
+    )
+
+
+def console() -> structlog.dev.ConsoleRenderer:
+    """For a developer, with plain tracebacks: others take seconds, and show what variables hold."""
+    return structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
     )
 
 
@@ -70,12 +74,7 @@ def encode(logger: object, name: str, line: Any) -> bytes:
 
 def logging_config(style: str, level: str) -> dict[str, Any]:
     """The standard library's logging, of libraries and servers too, in the format ``style``."""
-    renderers: list[structlog.typing.Processor] = [
-        structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(),
-            exception_formatter=structlog.dev.plain_traceback,  # others take seconds
-        )
-    ]
+    renderers: list[structlog.typing.Processor] = [console()]
     if style == "json":
         renderers = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
