@@ -120,7 +120,6 @@ def test_any_name_is_rendered_as_it_is(template: Path, tmp_path: Path, name: str
         ({"description": "two\nlines"}, "Write the description on one line"),
         ({"components": ["s3"]}, "Not part of this version yet; leave it out."),
         ({"components": ["crud", "blockchain"]}, "is not in ['crud', 'jwt'"),
-        ({"preset": "ml"}, "choose custom."),
         ({"preset": "ai"}, "choose custom."),
         ({"python_version": "2.7"}, "is not in ['3.11'"),
     ],
