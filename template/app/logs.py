@@ -2,6 +2,8 @@
 
 import logging.config
 import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, BinaryIO
 
@@ -9,6 +11,7 @@ import structlog
 from flask import Flask
 from pydantic_core import to_json
 
+REQUESTS = "app.requests"
 SHARED: list[structlog.typing.Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
@@ -53,6 +56,23 @@ def console() -> structlog.dev.ConsoleRenderer:
     return structlog.dev.ConsoleRenderer(
         colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
     )
+
+
+def get_request_writer(app: Flask) -> Callable[..., None]:
+    """What writes the line of a request, from its fields."""
+    if app.testing or app.config["LOG_FORMAT"] != "json":
+        return partial(structlog.stdlib.get_logger(REQUESTS).bind().info, "request")
+    if app.config["LOG_LEVEL"] not in ("DEBUG", "INFO"):
+        return lambda **fields: None
+    return partial(write_request, sys.stderr.buffer)
+
+
+def write_request(file: BinaryIO, **fields: Any) -> None:
+    """The line that structlog would write, in half the time."""
+    timestamp = datetime.now(UTC).isoformat()[: -len("+00:00")] + "Z"
+    named = {"event": "request", "level": "info", "logger": REQUESTS, "timestamp": timestamp}
+    file.write(to_json({**fields, **named}) + b"\n")
+    file.flush()
 
 
 def hand_over() -> None:

@@ -9,10 +9,10 @@ from random import getrandbits
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-import structlog
 from flask import Flask
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
+from app.logs import get_request_writer
 from app.metrics import record
 from app.security import HEADERS, HSTS
 
@@ -25,16 +25,17 @@ SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 def init_app(app: Flask) -> None:
-    middleware = app.extensions["middleware"] = RequestMiddleware(app.wsgi_app)
+    write = get_request_writer(app)
+    middleware = app.extensions["middleware"] = RequestMiddleware(app.wsgi_app, write)
     app.wsgi_app = middleware  # type: ignore[method-assign]
 
 
 class RequestMiddleware:
     """Takes over a sane ``X-Request-ID`` or makes one, for all log lines and the answer."""
 
-    def __init__(self, wsgi_app: "WSGIApplication") -> None:
+    def __init__(self, wsgi_app: "WSGIApplication", write: Callable[..., None]) -> None:
         self.wsgi_app = wsgi_app
-        self.log = structlog.stdlib.get_logger(__name__).bind()  # once, and not for each line
+        self.write = write
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
@@ -47,18 +48,20 @@ class RequestMiddleware:
 
         def start(status: str, headers: Headers, *error: Any) -> Callable[..., object]:
             complete(headers, request_id, environ["wsgi.url_scheme"])
-            self.report(environ, int(status[:3]), perf_counter() - started)
+            self.report(environ, request_id, int(status[:3]), perf_counter() - started)
             return start_response(status, headers, *error)
 
         return self.wsgi_app(environ, start)
 
-    def report(self, environ: "WSGIEnvironment", status: int, seconds: float) -> None:
+    def report(
+        self, environ: "WSGIEnvironment", request_id: str, status: int, seconds: float
+    ) -> None:
         """Log and count a request when its answer begins."""
         request = environ.get("werkzeug.request")  # Flask's, with the route that it found
         rule = request.url_rule if request else None
         record(environ["REQUEST_METHOD"], rule.rule if rule else None, status, seconds)
-        self.log.info(
-            "request",
+        self.write(
+            request_id=request_id,
             method=environ["REQUEST_METHOD"],
             path=environ["PATH_INFO"],
             status=status,

@@ -110,12 +110,24 @@ def test_a_log_line_is_one_json_object() -> None:
     assert "ValueError" in second["exception"]
 
 
+@pytest.mark.usefixtures("logs_kept")
+def test_a_request_is_logged_as_anything_else_is() -> None:
+    file, fields = BytesIO(), {"request_id": "abc", "status": 200}
+    logs.write_to(file, "json", "INFO")
+    structlog.get_logger(logs.REQUESTS).info("request", **fields)
+    logs.write_request(file, **fields)
+    first, second = (json.loads(line) for line in file.getvalue().splitlines())
+    times = [datetime.fromisoformat(line.pop("timestamp")) for line in (first, second)]
+    assert timedelta(0) <= times[1] - times[0] < timedelta(seconds=10)
+    assert first == second
+
+
 def test_each_request_is_logged_with_its_id(
     anonymous: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level("INFO", "app.middleware"):
+    with caplog.at_level("INFO", logs.REQUESTS):
         anonymous.get("/?secret=1", headers={"X-Request-ID": "abc"})
-    (line,) = (record.msg for record in caplog.records if record.name == "app.middleware")
+    (line,) = (record.msg for record in caplog.records if record.name == logs.REQUESTS)
     assert isinstance(line, dict)
     assert (line["request_id"], line["method"], line["status"]) == ("abc", "GET", 200)
     assert line["path"] == "/"

@@ -14,7 +14,7 @@ URL = "/double"
 def make_app() -> Flask:
     """An application that doubles what it is sent; by its lane, a body of digits alone."""
     app = Flask("lane")
-    app.config["MAX_CONTENT_LENGTH"] = 8
+    app.config.update(MAX_CONTENT_LENGTH=8, TESTING=True)
     middleware.init_app(app)
     metrics.init_app(app)
     blueprint = Blueprint("test", __name__)
