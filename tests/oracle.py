@@ -346,7 +346,8 @@ COMPONENT_VARIABLES = {
 
 def accelerator(combination: Combination) -> str:
     """What a network runs on, ``cpu`` or ``cuda``; nothing without one."""
-    return combination.answers.get("accelerator", "")
+    chosen: str = combination.answers.get("accelerator", "")
+    return chosen
 
 
 def has_tables(combination: Combination) -> bool:
