@@ -2,7 +2,10 @@
 
 import json
 import logging
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from io import BytesIO
@@ -13,7 +16,7 @@ import structlog
 from flask import Flask, abort
 from flask.testing import FlaskClient
 
-from app import create_app, logs
+from app import create_app, logs, metrics
 from app.config import ConfigError
 from app.errors import PROBLEM_JSON, problem
 
@@ -135,6 +138,22 @@ def test_each_request_is_logged_with_its_id(
 
 
 @pytest.mark.usefixtures("logs_kept")
+def test_requests_are_logged_as_configured(
+    monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    app = Flask("logs")
+    for style, level, expected in (("json", "INFO", b'"status":200'), ("json", "WARNING", b"")):
+        app.config.update(LOG_FORMAT=style, LOG_LEVEL=level)
+        logs.get_request_writer(app)(status=200)
+        assert expected in capfdbinary.readouterr().err
+    app.config.update(LOG_FORMAT="console", LOG_LEVEL="INFO")
+    file = BytesIO()
+    logs.write_to(file, "console", "INFO")
+    logs.get_request_writer(app)(status=200)
+    assert b"status=200" in file.getvalue()
+
+
+@pytest.mark.usefixtures("logs_kept")
 def test_the_log_of_a_developer_is_readable() -> None:
     file = BytesIO()
     logs.write_to(file, "console", "INFO")
@@ -196,6 +215,17 @@ def test_metrics_of_several_processes_are_added_up(
     anonymous.get("/")
     text = anonymous.get("/metrics").text  # of that folder, where no process has written yet
     assert "http_requests_total{" not in text
+
+
+def test_gauges_of_a_process_that_is_gone_are_forgotten(tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    for pid in (gone.pid, os.getpid()):
+        (tmp_path / f"gauge_livesum_{pid}.db").touch()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+        metrics.forget_the_dead(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [f"gauge_livesum_{os.getpid()}.db"]
 
 
 def test_the_documentation_page_loads_nothing_from_elsewhere(anonymous: FlaskClient) -> None:

@@ -16,6 +16,7 @@ from app.errors import PROBLEM_JSON
 from app.serving.arrays import NPY, FloatArray
 from app.serving.batching import Batcher
 from app.serving.models import Classifier
+from app.sklearn.routes import answer
 from app.sklearn.service import SklearnModels
 
 URL = "/api/v1/sklearn/predict"
@@ -58,6 +59,14 @@ def test_columns_say_the_same(client: FlaskClient) -> None:
     for label in LABELS:
         assert columns["proba"][label] == [row["proba"][label] for row in rows], label
     assert client.post(f"{URL}?layout=other", json=body).status_code == 422
+
+
+def test_plain_json_needs_no_flask(app: Flask, client: FlaskClient) -> None:
+    models: SklearnModels = app.extensions["sklearn"]
+    for body in ({"features": SETOSA}, {"rows": [SETOSA, VIRGINICA]}):
+        found = answer(models, json.dumps(body).encode())
+        assert found == client.post(URL, json=body).data
+    assert answer(models, b'{"features": [1, 2, 3]}') is None
 
 
 def test_an_array_is_classified_like_json(client: FlaskClient) -> None:

@@ -13,6 +13,7 @@ from app.errors import PROBLEM_JSON
 from app.serving.arrays import NPY, FloatArray
 from app.serving.batching import Batcher
 from app.serving.models import Classifier
+from app.torch.routes import answer
 from app.torch.service import TorchModels
 from app.torch.training import made_up
 
@@ -55,6 +56,13 @@ def test_columns_say_the_same(client: FlaskClient) -> None:
     for name in ("class", "confidence"):
         assert columns[name] == [row[name] for row in rows], name
     assert client.post(f"{URL}?layout=other", json=body).status_code == 422
+
+
+def test_plain_json_needs_no_flask(app: Flask, client: FlaskClient) -> None:
+    models: TorchModels = app.extensions["torch"]
+    found = answer(models, json.dumps({"inputs": ROWS}).encode())
+    assert found == client.post(URL, json={"inputs": ROWS}).data
+    assert answer(models, b'{"inputs": [[1, 2, 3]]}') is None
 
 
 def test_an_array_is_classified_like_json(client: FlaskClient) -> None:
