@@ -34,10 +34,8 @@ if Path("/dev/shm").is_dir():  # noqa: S108
 # The server logs as the service does. The file is run, not imported: the application must not be
 # loaded here, or its new code would not be at the next SIGHUP.
 loglevel = os.environ.get("LOG_LEVEL") or "INFO"
-style = os.environ.get("LOG_FORMAT") or ("json" if os.environ.get("APP_ENV") == "prod" else "")
 logs = runpy.run_path(str(Path(__file__).parent / "app" / "logs.py"))
-logconfig_dict = logs["logging_config"](style, loglevel)
-logconfig_dict["loggers"] = {"gunicorn.error": {"propagate": True}}
+logconfig_dict = logs["server_logging_config"]("gunicorn.error")
 
 
 def on_exit(server: Any) -> None:

@@ -55,10 +55,9 @@ def logging_config() -> dict[str, Any]:
     """The server logs as the service does. The file is run, not imported: the application must not
     be loaded here, or its new code would not be at the next SIGHUP.
     """
-    style = os.environ.get("LOG_FORMAT") or ("json" if os.environ.get("APP_ENV") == "prod" else "")
     logs = runpy.run_path(str(Path(__file__).parent / "app" / "logs.py"))
-    config: dict[str, Any] = logs["logging_config"](style, os.environ.get("LOG_LEVEL") or "INFO")
-    return config | {"loggers": {"_granian": {"propagate": True}}}
+    config: dict[str, Any] = logs["server_logging_config"]("_granian")
+    return config
 
 
 def load() -> Flask:

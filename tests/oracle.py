@@ -48,6 +48,7 @@ SERVING_FILES = {
     "app/serving/data.py",
     "app/serving/lane.py",
     "app/serving/models.py",
+    "app/serving/onnx.py",
     "tests/serving/test_arrays.py",
     "tests/serving/test_batching.py",
     "tests/serving/test_data.py",

@@ -1,6 +1,7 @@
 """Structured logs: one event a line, each with the id of the request that it belongs to."""
 
 import logging.config
+import os
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -90,6 +91,13 @@ def render_json(logger: object, name: str, event: structlog.typing.EventDict) ->
 
 def encode(logger: object, name: str, line: Any) -> bytes:
     return str(line).encode()
+
+
+def server_logging_config(logger: str) -> dict[str, Any]:
+    """The same for a server, whose own logger has this name, and which knows no settings."""
+    style = os.environ.get("LOG_FORMAT") or ("json" if os.environ.get("APP_ENV") == "prod" else "")
+    config = logging_config(style, os.environ.get("LOG_LEVEL") or "INFO")
+    return config | {"loggers": {logger: {"propagate": True}}}
 
 
 def logging_config(style: str, level: str) -> dict[str, Any]:

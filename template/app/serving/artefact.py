@@ -198,6 +198,10 @@ class Artefact:
             raise ModelError(f"The model was trained without {name}: {self.store.remedy}.")
         return self.store.read_checked(self.folder / name, self.manifest.files[name])
 
+    def broken(self, name: str) -> ModelError:
+        """What to raise where a library cannot load a file."""
+        return ModelError(f"The model's {name} cannot be loaded: {self.store.remedy}.")
+
     def check_libraries(self, readers: tuple[str, ...]) -> None:
         """Refuse another version of a library that reads the files, whatever it was built for."""
         for library in readers:

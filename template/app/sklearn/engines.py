@@ -4,14 +4,16 @@ process that serves with ONNX Runtime never imports scikit-learn.
 
 from collections.abc import Callable
 
-from app.serving.arrays import FloatArray
-from app.serving.artefact import Artefact, ModelError
+import numpy as np
+
+from app.serving.artefact import Artefact
 from app.serving.batching import Compute
 from app.serving.models import check_agreement
+from app.serving.onnx import open_graph
 
 ONNX_FILE = "model.onnx"
 SKOPS_FILE = "model.skops"
-INPUT, OUTPUT = "features", "probabilities"
+INPUT = "features"
 TOLERANCE = 1e-6
 REMEDY = "Set SKLEARN_ENGINE=sklearn and train again."
 
@@ -27,26 +29,14 @@ def open_engine(name: str, artefact: Artefact, threads: int) -> Compute:
     try:
         compute = engine(content, threads)
     except Exception as error:  # of the library, for files that are not its own
-        remedy = artefact.store.remedy
-        raise ModelError(f"The model's {file} cannot be loaded: {remedy}.") from error
+        raise artefact.broken(file) from error
     check_agreement(compute, artefact.manifest.reference, TOLERANCE, REMEDY)
     return compute
 
 
 def onnx_engine(content: bytes, threads: int) -> Compute:
-    """ONNX Runtime on the CPU; ``threads`` work on one call."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-
-    def compute(rows: FloatArray) -> FloatArray:
-        proba: FloatArray = session.run([OUTPUT], {INPUT: rows})[0]
-        return proba
-
-    return compute
+    """ONNX Runtime, in double precision as scikit-learn computes."""
+    return open_graph(content, threads, INPUT, np.float64)
 
 
 def sklearn_engine(content: bytes, threads: int) -> Compute:

@@ -31,10 +31,8 @@ if Path("/dev/shm").is_dir():  # noqa: S108
 
 # The server logs as the service does.
 loglevel = os.environ.get("LOG_LEVEL") or "INFO"
-style = os.environ.get("LOG_FORMAT") or ("json" if os.environ.get("APP_ENV") == "prod" else "")
 logs = runpy.run_path(str(Path(__file__).parent.parent / "logs.py"))
-logconfig_dict = logs["logging_config"](style, loglevel)
-logconfig_dict["loggers"] = {"gunicorn.error": {"propagate": True}}
+logconfig_dict = logs["server_logging_config"]("gunicorn.error")
 
 
 def post_worker_init(worker: Any) -> None:

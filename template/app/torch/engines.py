@@ -13,13 +13,14 @@ from app.serving.arrays import FloatArray
 from app.serving.artefact import Artefact, ModelError
 from app.serving.batching import Compute
 from app.serving.models import agrees, check_agreement
+from app.serving.onnx import open_graph
 
 if TYPE_CHECKING:
     import torch
 
 ONNX_FILE = "model.onnx"
 WEIGHTS_FILE = "model.safetensors"
-INPUT, OUTPUT = "inputs", "probabilities"
+INPUT = "inputs"
 TOLERANCE = 1e-6
 #: Other devices add in another order, and half the bits hold three digits.
 DEVICE_TOLERANCE = 1e-4
@@ -36,24 +37,14 @@ def open_onnx(artefact: Artefact, threads: int) -> Compute:
     try:
         compute = onnx_engine(content, threads)
     except Exception as error:  # of the library, for files that are not its own
-        raise broken(artefact, ONNX_FILE) from error
+        raise artefact.broken(ONNX_FILE) from error
     check(compute, artefact, TOLERANCE)
     return compute
 
 
 def onnx_engine(content: bytes, threads: int) -> Compute:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-
-    def compute(rows: FloatArray) -> FloatArray:
-        proba: FloatArray = session.run([OUTPUT], {INPUT: rows.astype(np.float32)})[0]
-        return proba
-
-    return compute
+    """ONNX Runtime, in single precision as PyTorch computes."""
+    return open_graph(content, threads, INPUT, np.float32)
 
 
 def open_torch(artefact: Artefact, threads: int, device: str, precision: str) -> Compute:
@@ -68,7 +59,7 @@ def open_torch(artefact: Artefact, threads: int, device: str, precision: str) ->
     try:
         model = build_model(load(content), len(artefact.manifest.labels)).to(device)
     except Exception as error:  # of the library, for weights of another network
-        raise broken(artefact, WEIGHTS_FILE) from error
+        raise artefact.broken(WEIGHTS_FILE) from error
     mixed = precision == "mixed" and device != "cpu"
     return settle_precision(model, artefact, device, mixed)
 
@@ -149,7 +140,3 @@ def needing_packages() -> Iterator[None]:
         yield
     except ImportError:
         raise ModelError("Some packages are not installed: pip install '.[train]'.") from None
-
-
-def broken(artefact: Artefact, file: str) -> ModelError:
-    return ModelError(f"The model's {file} cannot be loaded: {artefact.store.remedy}.")

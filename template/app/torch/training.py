@@ -14,7 +14,8 @@ from app.serving.arrays import LARGEST, FloatArray
 from app.serving.artefact import Manifest, Reference, Store
 from app.serving.data import BadData, Data
 from app.serving.models import check_agreement
-from app.torch.engines import INPUT, ONNX_FILE, OUTPUT, TOLERANCE, WEIGHTS_FILE, onnx_engine
+from app.serving.onnx import OUTPUT
+from app.torch.engines import INPUT, ONNX_FILE, TOLERANCE, WEIGHTS_FILE, onnx_engine
 from app.torch.module import Classifier, Probabilities
 from app.torch.service import INPUTS
 
