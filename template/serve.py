@@ -8,6 +8,7 @@ has begun. ``gunicorn wsgi:app`` serves as well; see ``gunicorn.conf.py``.
 import gc
 import os
 import runpy
+import signal
 import sys
 import tempfile
 from importlib import import_module
@@ -62,6 +63,7 @@ def logging_config() -> dict[str, Any]:
 
 def load() -> Flask:
     """The application, in each worker process; one line where it cannot start."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # until the server sets its own, it would be lost
     try:
         app: Flask = import_module("wsgi").app
     except ClickException as error:
