@@ -175,7 +175,13 @@ def test_ctrl_c_keeps_what_is_done(tmp_path: Path, mypy_cache: Path) -> None:
     arguments = ["--sample=6", "--seed=1", f"--report={tmp_path}", f"--cache={mypy_cache}"]
     environment = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     first = subprocess.Popen(
-        [*COMMAND, *arguments], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+        [*COMMAND, *arguments],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        # What a shell runs in the background is deaf to it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while len(list(tmp_path.glob("logs/*.log"))) < 4:  # some ended, others run
         assert first.poll() is None
