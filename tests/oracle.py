@@ -250,6 +250,7 @@ REQUIREMENTS = {
     "flask-cors",
     "flask-swagger-ui",
     "granian",
+    "orjson",
     "prometheus-client",
     "pydantic",
     "pydantic-settings",
@@ -259,8 +260,8 @@ DATABASE_REQUIREMENTS = {"alembic", "flask-migrate", "flask-sqlalchemy", "psycop
 COMPONENT_REQUIREMENTS = {
     "jwt": {"argon2-cffi", "flask-jwt-extended", "flask-limiter", "limits", "redis"},
     "uploads": {"filetype"},
-    "sklearn": {"numpy", "onnxruntime", "orjson", "scikit-learn", "skl2onnx", "skops"},
-    "torch": {"numpy", "orjson"},
+    "sklearn": {"numpy", "onnxruntime", "scikit-learn", "skl2onnx", "skops"},
+    "torch": {"numpy"},
     "celery": {"billiard", "celery", "kombu", "redis"},
     "socketio": {
         "flask-socketio",

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, BinaryIO
 
+import orjson
 import structlog
 from flask import Flask
-from pydantic_core import to_json
 
 REQUESTS = "app.requests"
 SHARED: list[structlog.typing.Processor] = [
@@ -69,10 +69,10 @@ def get_request_writer(app: Flask) -> Callable[..., None]:
 
 
 def write_request(file: BinaryIO, **fields: Any) -> None:
-    """The line that structlog would write, in half the time."""
-    timestamp = datetime.now(UTC).isoformat()[: -len("+00:00")] + "Z"
-    named = {"event": "request", "level": "info", "logger": REQUESTS, "timestamp": timestamp}
-    file.write(to_json({**fields, **named}) + b"\n")
+    """The line that structlog would write, in a quarter of the time."""
+    fields |= {"event": "request", "level": "info", "logger": REQUESTS}
+    fields["timestamp"] = datetime.now(UTC)
+    file.write(orjson.dumps(fields, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE))
     file.flush()
 
 
@@ -86,7 +86,10 @@ def hand_over() -> None:
 
 
 def render_json(logger: object, name: str, event: structlog.typing.EventDict) -> bytes:
-    return to_json(event, fallback=str)
+    try:
+        return orjson.dumps(event, str, orjson.OPT_NON_STR_KEYS)
+    except TypeError:  # half a surrogate pair, or a number past 64 bits: as text, but not lost
+        return orjson.dumps({str(key): ascii(value) for key, value in event.items()})
 
 
 def encode(logger: object, name: str, line: Any) -> bytes:

@@ -105,12 +105,14 @@ def test_a_log_line_is_one_json_object() -> None:
         raise ValueError
     except ValueError:
         log.exception("broken")
-    first, second = (json.loads(line) for line in file.getvalue().splitlines())
+    log.info("odd", name="\ud800", number=2**64)
+    first, second, third = (json.loads(line) for line in file.getvalue().splitlines())
     timestamp = datetime.fromisoformat(first.pop("timestamp"))
     assert timestamp.utcoffset() == timedelta(0)
     named = {"event": "hello", "level": "info", "logger": "app.test", "request_id": "abc"}
     assert first == named | {"path": "x"}
     assert "ValueError" in second["exception"]
+    assert (third["name"], third["number"]) == (r"'\ud800'", str(2**64))
 
 
 @pytest.mark.usefixtures("logs_kept")

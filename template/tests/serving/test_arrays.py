@@ -12,7 +12,7 @@ from werkzeug.exceptions import BadRequest
 
 from app.api import Schema
 from app.errors import Invalid
-from app.serving.arrays import LARGEST, MAX_ROWS, Number, read_npy, read_rows
+from app.serving.arrays import LARGEST, MAX_ROWS, Number, read_npy, read_row, read_rows
 
 Row = Annotated[list[Number], Field(min_length=2, max_length=2)]
 
@@ -52,6 +52,17 @@ def test_rows_that_a_model_refuses_are_left_to_it() -> None:
         assert read_rows(body.encode("latin-1"), "rows", 2) is None, body[:80]
         with pytest.raises(ValidationError):
             Rows.model_validate_json(body.encode("latin-1"))
+
+
+def test_a_row_is_read_as_strictly() -> None:
+    found = read_row(b'{"row": [1, -2.5]}', "row", 2)
+    assert found is not None
+    assert found.tolist() == [[1, -2.5]]
+    numbers = ["1e39", "-1e39", "9" * 400, "NaN", "true", "null", '"1"', "[1]", "{}", "1, 2", ""]
+    for number in numbers:
+        assert read_row(b'{"row": [1, %b]}' % number.encode(), "row", 2) is None, number
+    for body in (b'{"row": []}', b'{"row": [[1, 2], [1, 2]]}', b'{"row": [[1], [2]]}', b"[1, 2]"):
+        assert read_row(body, "row", 2) is None, body
 
 
 def test_an_array_is_read_as_it_was_sent() -> None:
