@@ -150,7 +150,8 @@ def tests(session: nox.Session) -> None:
     """The questions, the demo, the README, and the running service as a black box."""
     install_everything(session)
     report = session.cache_dir / "report.xml"
-    pytest(session, f"--junitxml={report}", *(session.posargs or ["-m", "not integration"]))
+    quick = ["-m", "not images and not integration"]
+    pytest(session, f"--junitxml={report}", *(session.posargs or quick))
     if not session.posargs:
         check_counts(session, report)
 
@@ -196,6 +197,16 @@ def integration(session: nox.Session) -> None:
     """Services on real PostgreSQL and Redis, and what takes minutes."""
     install_everything(session)
     pytest(session, "--numprocesses=0", *(session.posargs or ["-m", "integration"]))
+
+
+@nox.session
+def images(session: nox.Session) -> None:
+    """Build, run and end the images of services: with docker, and on the ports 8000 and 8001."""
+    for command in (["docker", "info"], ["docker", "compose", "version"]):
+        if not shutil.which("docker") or subprocess.run(command, capture_output=True).returncode:
+            session.error(f"Start Docker first, with Compose: {' '.join(command)} has to succeed.")
+    install_everything(session)
+    pytest(session, "--numprocesses=0", *(session.posargs or ["-m", "images", "-rP"]))
 
 
 def install_everything(session: nox.Session) -> None:

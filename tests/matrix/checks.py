@@ -140,7 +140,7 @@ def check_image(service: Path, combination: Combination) -> None:
     version = combination.python_version
     assert f"ARG PYTHON_VERSION={version}\n" in text, "another Python in the image"
     assert re.search(r"^USER [1-9]\d*$", text, re.M), "the image runs as root"
-    (health,) = named(r"\[\\\"PORT\\\"\]\}(/\w*)'", text)
+    (health,) = named(r"'GET', '(/\w*)'", text)
     assert health == oracle.health(combination), f"the image asks {health} for its health"
     assert named(r"^EXPOSE (\d+)$", text) == named(r"\bPORT=(\d+)\b", text), "ports differ"
 
@@ -163,14 +163,16 @@ def check_processes(service: Path, combination: Combination) -> None:
     (command,) = re.findall(r"^CMD (.*)", image, re.M)
     assert " ".join(json.loads(command)) == processes["web"], "the image runs another command"
     known = oracle.variables(combination) | PLATFORM_VARIABLES
+    services = yaml.safe_load((service / "compose.yaml").read_text())["services"]
+    assert [name for name in services if "build" in services[name]] == ["web"], "one image is built"
     for path in [service / "compose.yaml", *service.glob("deploy/**/*.yaml")]:
-        for container in containers(list(yaml.safe_load_all(path.read_text()))):
+        documents = list(yaml.safe_load_all(path.read_text()))
+        for container in containers(documents, services["web"]["image"]):
             assert_known(f"variables in {path.name}", environment(container), known)
             own = container.get("command")
             if own:
                 text = own if isinstance(own, str) else " ".join(own)
                 assert text in processes.values(), f"{path.name} runs {text!r}: no process does"
-    services = yaml.safe_load((service / "compose.yaml").read_text())["services"]
     assert_same("compose's services", set(services), oracle.containers(combination))
     exposed = named(r"^EXPOSE (\d+)$", image)
     assert {port.rpartition(":")[2] for port in services["web"]["ports"]} == exposed, "ports differ"
@@ -179,16 +181,16 @@ def check_processes(service: Path, combination: Combination) -> None:
         assert waiting, f"nobody in compose waits for {server}"
 
 
-def containers(node: Any) -> Iterator[dict[str, Any]]:
+def containers(node: Any, image: str) -> Iterator[dict[str, Any]]:
     """Everything in a manifest that runs this service's own image."""
     if isinstance(node, dict):
-        if "image" in node and ("build" in node or "env" in node or "envFrom" in node):
+        if "image" in node and (node["image"] == image or "env" in node or "envFrom" in node):
             yield node
         for value in node.values():
-            yield from containers(value)
+            yield from containers(value, image)
     elif isinstance(node, list):
         for value in node:
-            yield from containers(value)
+            yield from containers(value, image)
 
 
 def environment(container: dict[str, Any]) -> set[str]:
