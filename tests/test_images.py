@@ -31,8 +31,9 @@ SERVICES = {
     "models": ["sklearn", "torch", "probes"],
     "everything": components(),
 }
-#: How a cluster runs containers: nothing can be written but what is mounted.
+#: How a cluster runs containers: without an init, and nothing can be written but what is mounted.
 HARDENED = {
+    "init": False,
     "read_only": True,
     "tmpfs": ["/tmp"],
     "cap_drop": ["ALL"],
@@ -120,6 +121,7 @@ def stack(
     for name, text in PRIVATE.items():
         (service / name).parent.mkdir(parents=True, exist_ok=True)
         (service / name).write_text(text)
+    (service / "wsgi.py").chmod(0o600)
     compose = yaml.safe_load((service / "compose.yaml").read_text())
     image = compose["services"]["web"]["image"]
     own = {name: HARDENED for name, it in compose["services"].items() if it["image"] == image}
