@@ -143,6 +143,12 @@ MUTANTS = [
     Mutant(
         "no release process", "template/Procfile", r"release: flask --app wsgi db upgrade\n", ""
     ),
+    Mutant(
+        "an image for each process",
+        "template/compose.yaml",
+        r"  init: true",
+        "  build: .\n  init: true",
+    ),
     Mutant("an image that runs as root", "template/Dockerfile", r"USER 10001\n"),
     Mutant("a health check of nothing", "template/Dockerfile", "/health'", "/healthy'"),
     Mutant("another port", "template/Dockerfile", "EXPOSE 8000", "EXPOSE 8080"),
