@@ -122,6 +122,7 @@ COMPONENT_FILES = {
         "app/celery/kinds.py",
         "app/celery/lease.py",
         "app/celery/metrics.py",
+        "app/celery/queue.py",
         "app/celery/records.py",
         "app/celery/routes.py",
         "app/celery/runs.py",
