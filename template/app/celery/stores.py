@@ -4,6 +4,7 @@ from functools import cached_property
 from typing import Any
 
 from celery.backends.redis import RedisBackend
+from pydantic_core import to_json
 
 from app.celery.records import RECORDED
 
@@ -26,7 +27,7 @@ class RedisStore(RedisBackend):  # type: ignore[misc]
         """Celery reads what is there, as nothing may follow a success; of a record it is known."""
         if state != RECORDED:
             return super()._store_result(task_id, result, state, *args, **kwargs)
-        self.set(self.get_key_for_task(task_id), self.encode(meta_of(task_id, result)))
+        self.set(self.get_key_for_task(task_id), meta_of(task_id, result))
         return result
 
     @cached_property
@@ -41,7 +42,7 @@ class RedisStore(RedisBackend):  # type: ignore[misc]
             redis.exceptions.RedisError: the message is not in the queue, or nobody knows.
         """
         pool = self.client.connection_pool
-        record = ("SET", self.get_key_for_task(task_id), self.encode(meta_of(task_id, result)))
+        record = ("SET", self.get_key_for_task(task_id), meta_of(task_id, result))
         commands = [(*record, "EX", self.expires), ("LPUSH", queue, message)]
         connection = pool.get_connection()
         try:  # a pipeline does the same with twice the work
@@ -55,6 +56,6 @@ class RedisStore(RedisBackend):  # type: ignore[misc]
             pool.release(connection)
 
 
-def meta_of(task_id: str, result: Any) -> dict[str, Any]:
+def meta_of(task_id: str, result: Any) -> bytes:
     """How Celery keeps a result, as far as a record needs it."""
-    return {"task_id": task_id, "status": RECORDED, "result": result}
+    return to_json({"task_id": task_id, "status": RECORDED, "result": result})
