@@ -122,6 +122,7 @@ COMPONENT_FILES = {
         "app/celery/kinds.py",
         "app/celery/lease.py",
         "app/celery/metrics.py",
+        "app/celery/queue.py",
         "app/celery/records.py",
         "app/celery/routes.py",
         "app/celery/runs.py",
@@ -300,6 +301,7 @@ VARIABLES = {
     "SERVICE_NAME",
 }
 DATABASE_VARIABLES = {"DATABASE_URL"}
+SERVING_VARIABLES = {"MODELS_AT_START"}
 COMPONENT_VARIABLES = {
     "jwt": {
         "JWT_ACCESS_TOKEN_EXPIRES",
@@ -399,7 +401,8 @@ def dev_requirements(combination: Combination) -> set[str]:
 
 def variables(combination: Combination) -> set[str]:
     """The environment variables that the service reads, apart from ``APP_ENV``."""
-    return gather(combination, VARIABLES, DATABASE_VARIABLES, COMPONENT_VARIABLES)
+    serving = SERVING_VARIABLES if "serving" in packages(combination) else set()
+    return gather(combination, VARIABLES, DATABASE_VARIABLES, COMPONENT_VARIABLES) | serving
 
 
 def processes(combination: Combination) -> set[str]:

@@ -1,5 +1,6 @@
 """Jobs on real workers, as the Procfile runs them, while things break: black boxes over HTTP."""
 
+import json
 import os
 import signal
 import socket
@@ -8,9 +9,11 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from http.client import HTTPConnection
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import httpx
@@ -23,6 +26,7 @@ from tests.test_live import SCRIPTS, Server, serve
 pytestmark = pytest.mark.integration
 
 URL = "/api/v1/jobs"
+CHECKSUM = {"kind": "checksum", "input": {"text": "a"}}
 ENDED = {"SUCCESS", "FAILURE", "REVOKED"}
 
 #: Kinds that take their time, or their worker along.
@@ -224,18 +228,24 @@ def test_without_redis_it_is_503_within_2_seconds_until_it_is_back(
         redis.process.send_signal(how)
         time.sleep(0.5)
 
+        # A client for each thread: in one that is shared, a thread closes what another reads from.
+        idle: SimpleQueue[httpx.Client] = SimpleQueue()
+
         def attempt(_: int) -> float:
+            client = idle.get()
             started = time.perf_counter()
-            response = client.post(URL, json={"kind": "checksum", "input": {"text": "a"}})
+            response = client.post(URL, json=CHECKSUM)
+            seconds = time.perf_counter() - started
+            idle.put(client)
             assert response.status_code == 503
             assert response.headers["Retry-After"]
-            return time.perf_counter() - started
+            return seconds
 
-        limits = httpx.Limits(max_connections=32, max_keepalive_connections=0)
-        with (
-            ThreadPoolExecutor(32) as pool,
-            httpx.Client(base_url=server.address, timeout=30, limits=limits) as client,
-        ):
+        limits = httpx.Limits(max_keepalive_connections=0)
+        with ExitStack() as stack, ThreadPoolExecutor(32) as pool:
+            for _ in range(32):
+                client = httpx.Client(base_url=server.address, timeout=30, limits=limits)
+                idle.put(stack.enter_context(client))
             slowest = max(pool.map(attempt, range(320)))
         print(f"slowest answer without Redis ({how.name}): {slowest:.2f} s")
         assert slowest < 2
@@ -252,6 +262,42 @@ def test_without_redis_it_is_503_within_2_seconds_until_it_is_back(
                 break
             time.sleep(0.1)
         assert ready is True
+
+
+def submit_paced(server: Server, connections: int, rate: int, seconds: int) -> list[float]:
+    """The latencies, in seconds, of jobs at a constant rate, from when each is due."""
+    host, body = server.address.removeprefix("http://"), json.dumps(CHECKSUM)
+    started = time.perf_counter() + 0.5
+
+    def keep_pace(number: int) -> list[float]:
+        latencies = []
+        with closing(HTTPConnection(host, timeout=30)) as connection:
+            for turn in range(number, rate * seconds, connections):
+                due = started + turn / rate
+                time.sleep(max(0.0, due - time.perf_counter()))
+                connection.request("POST", URL, body, {"Content-Type": "application/json"})
+                response = connection.getresponse()
+                response.read()
+                latencies.append(time.perf_counter() - due)
+                assert response.status == 202
+        return latencies
+
+    with ThreadPoolExecutor(connections) as pool:
+        return [one for some in pool.map(keep_pace, range(connections)) for one in some]
+
+
+def test_a_job_is_submitted_within_25_ms_while_all_workers_are_busy(
+    service: Path, redis: Redis
+) -> None:
+    with working(service, REDIS_URL=redis.url) as running:
+        running.start()
+        submit_paced(running.server, 32, 1000, 5)  # more than they do until the end
+        latencies = sorted(submit_paced(running.server, 32, 300, 10))
+        waits = submit(running.server, "checksum", text="a")
+        assert running.server.client.get(waits).json()["state"] == "PENDING"
+    p99 = latencies[int(0.99 * len(latencies))]
+    print(f"300 jobs a second over 32 connections: p99 {1000 * p99:.1f} ms")
+    assert p99 <= 0.025
 
 
 @pytest.fixture(params=["redis", "files"])

@@ -158,6 +158,9 @@ class Settings(BaseSettings):
     password_memory_cost: int = Field(65536, ge=32)  # KiB that argon2 uses for one hash
     password_time_cost: int = Field(3, ge=1)  # passes over that memory
     # {% endif %}
+    # {% if serving %}
+    models_at_start: bool = True  # else each is loaded when it is first asked for
+    # {% endif %}
     # {% if "uploads" in components %}
     upload_dir: Path = ROOT / "instance" / "uploads"
     # {% endif %}

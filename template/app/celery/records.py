@@ -1,6 +1,6 @@
 """What is known of a job besides its result, kept in the result store from its submission on."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 RECORDED = "RECORDED"
@@ -16,11 +16,16 @@ class Record:
     cancelled: bool = False
 
 
+def key_of(job_id: str) -> str:
+    """The id that the store keeps a job's record under, as if it were a result."""
+    return f"job-{job_id}"
+
+
 def write(backend: Any, job_id: str, record: Record) -> None:
-    backend.store_result(f"job-{job_id}", asdict(record), RECORDED)
+    backend.store_result(key_of(job_id), vars(record), RECORDED)
 
 
 def read(backend: Any, job_id: str) -> Record | None:
     """None where there is no such job, or where it was so long ago that it has expired."""
-    meta = backend.get_task_meta(f"job-{job_id}", cache=False)
+    meta = backend.get_task_meta(key_of(job_id), cache=False)
     return Record(**meta["result"]) if meta["status"] == RECORDED else None

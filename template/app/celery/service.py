@@ -14,7 +14,7 @@ from structlog.contextvars import get_contextvars
 from werkzeug.exceptions import NotFound
 
 from app.api import field_errors
-from app.celery import records
+from app.celery import queue, records
 from app.celery.application import get_celery
 from app.celery.kinds import KINDS
 from app.celery.metrics import SUBMITTED
@@ -57,9 +57,7 @@ def submit(job: JobIn) -> JobAccepted:
         raise Invalid([inside_input(fault) for fault in field_errors(error, "")]) from None
     job_id, celery_app = str(uuid4()), get_celery()
     request_id = get_contextvars().get("request_id", "")
-    records.write(celery_app.backend, job_id, Record(kind.name, owner(), request_id))
-    task = celery_app.tasks[kind.name]
-    task.apply_async((text.decode(),), task_id=job_id, argsrepr="…", kwargsrepr="")
+    queue.send(celery_app, job_id, Record(kind.name, owner(), request_id), text.decode())
     SUBMITTED.labels(kind.name).inc()
     # {% if "socketio" in components and "jwt" in components %}
     changed(job_id)

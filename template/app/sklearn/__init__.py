@@ -35,6 +35,8 @@ def init_app(app: Flask) -> None:
     app.register_blueprint(blueprint)
     open_lane(app, "sklearn.predict", partial(answer, models))
     app.cli.add_command(train_sklearn)
+    if not app.config["MODELS_AT_START"]:
+        return
     # {% if "probes" in components %}
     probes.add_check(app, "sklearn", models.get)
     # {% endif %}

@@ -12,6 +12,11 @@ from threading import Thread
 from typing import Any
 
 SPARE_THREADS = 16  # for all that is no connection
+# {% if serving %}
+
+# Most of these processes are asked for no prediction, and a model takes as much as 300 connections.
+os.environ.setdefault("MODELS_AT_START", "0")
+# {% endif %}
 
 port = os.environ.get("PORT")
 host = os.environ.get("HOST") or ("0.0.0.0" if port else "127.0.0.1")  # noqa: S104

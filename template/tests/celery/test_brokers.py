@@ -1,10 +1,12 @@
 """Where messages and results are kept: files, and real servers."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,12 +15,14 @@ from uuid import UUID
 
 import pytest
 from celery import Celery
+from flask import Flask
 from kombu import Connection, Exchange, Producer, Queue
 
 from app import create_app
 from app.celery import service
 from app.celery.application import celery_settings, transport_options
 from app.celery.files import Channel, FileStore
+from app.celery.queue import SHOWN, encode
 from app.celery.schemas import JobIn, SucceededJob
 from app.config import ROOT, ConfigError, celery_url, load_settings
 
@@ -153,6 +157,21 @@ def test_messages_between_workers_are_dropped(
     later(LEASE + 1)
     channel.renew([])
     assert files(channel) == (0, 0)
+
+
+def test_a_message_for_redis_is_the_one_that_celery_sends(
+    app: Flask, work: Callable[[], None]
+) -> None:
+    celery_app = app.extensions["celery"]
+    with celery_app.connection_for_read() as connection:
+        celery_app.tasks["checksum"].apply_async(("{}",), task_id="1", **SHOWN)
+        sent = connection.default_channel._get("celery")
+    made = json.loads(encode(celery_app, "1", "checksum", "{}"))
+    made["properties"] |= SHOWN  # which Celery repeats there
+    for message in (sent, made):
+        message["body"] = json.loads(b64decode(message["body"]))
+        del message["properties"]["delivery_tag"], message["properties"]["reply_to"]
+    assert made == sent
 
 
 def test_results_are_files_that_expire(tmp_path: Path) -> None:
