@@ -124,6 +124,7 @@ COMPONENT_FILES = {
         "app/celery/metrics.py",
         "app/celery/queue.py",
         "app/celery/records.py",
+        "app/celery/redis.py",
         "app/celery/routes.py",
         "app/celery/runs.py",
         "app/celery/schemas.py",

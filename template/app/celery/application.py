@@ -5,6 +5,7 @@ from typing import Any
 
 from celery import Celery, Task
 from flask import Flask, current_app
+from kombu.transport import TRANSPORT_ALIASES
 
 from app.celery.lease import Lease
 # {% if "socketio" in components %}
@@ -37,6 +38,8 @@ def celery_init_app(app: Flask) -> Celery:
         "redis": "app.celery.stores:RedisStore",
         "rediss": "app.celery.stores:RedisStore",
     }
+    # By name: with ``broker_transport``, Kombu knows neither TLS nor sockets in files.
+    TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "app.celery.redis:Transport"))
     celery_app.config_from_object(celery_settings(app.config))
     celery_app.steps["consumer"].add(Lease)
     celery_app.set_default()
@@ -100,6 +103,7 @@ def transport_options(config: Mapping[str, Any]) -> dict[str, Any]:
             "unacked_restore_interval": lease / 6,
             "unacked_restore_throttle": 1,
             "unacked_mutex_expire": int(lease),  # held by a worker that was killed
+            "priority_steps": [0],  # one list for a queue
             "socket_connect_timeout": PATIENCE,
             "socket_timeout": PATIENCE,
         },

@@ -6,13 +6,11 @@ worker renews what it holds, so that the timeout can be short: no job is given a
 and one whose worker is gone soon goes to another. RabbitMQ sees by itself that a worker is gone.
 """
 
-from time import time
 from typing import Any
 
 from celery import bootsteps
-from kombu.transport import redis
 
-from app.celery import files
+from app.celery import files, redis
 
 
 class Lease(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -34,9 +32,5 @@ class Lease(bootsteps.StartStopStep):  # type: ignore[misc]
 
 def renew(channel: Any) -> None:
     """Renew every message that ``channel`` has delivered and that is not acknowledged."""
-    tags = list(channel.qos._delivered)
-    if isinstance(channel, files.Channel):
-        channel.renew(tags)
-    elif isinstance(channel, redis.Channel) and tags:
-        with channel.conn_or_acquire() as client:
-            client.zadd(channel.unacked_index_key, dict.fromkeys(tags, time()), xx=True)
+    if isinstance(channel, files.Channel | redis.Channel):
+        channel.renew(list(channel.qos._delivered))

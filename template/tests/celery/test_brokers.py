@@ -8,18 +8,20 @@ import sys
 import time
 from base64 import b64decode
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from queue import Empty
+from select import select
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from celery import Celery
 from flask import Flask
-from kombu import Connection, Exchange, Producer, Queue
+from kombu import Connection, Consumer, Exchange, Producer, Queue
 
 from app import create_app
-from app.celery import service
+from app.celery import redis, service
 from app.celery.application import celery_settings, transport_options
 from app.celery.files import Channel, FileStore
 from app.celery.queue import SHOWN, encode
@@ -73,6 +75,20 @@ def test_broker_and_store_come_by_url(given: dict[str, str], broker: str, store:
 def test_what_cannot_work_is_refused(given: dict[str, str], name: str) -> None:
     with pytest.raises(ConfigError, match=name):
         load_settings({**SERVERS, "APP_ENV": "test", **given})
+
+
+@pytest.mark.parametrize(
+    ("url", "tls"),
+    [
+        ("redis://a/0", False),
+        ("rediss://a/0?ssl_cert_reqs=CERT_REQUIRED", True),
+        ("redis+socket:///a.sock?virtual_host=1", False),
+    ],
+)
+def test_redis_is_read_by_our_channel(app: Flask, url: str, tls: bool) -> None:
+    connection = app.extensions["celery"].connection_for_read(url)
+    assert connection.get_transport_cls() is redis.Transport
+    assert bool(connection.ssl) is tls
 
 
 @pytest.fixture
@@ -190,6 +206,85 @@ def test_results_are_files_that_expire(tmp_path: Path) -> None:
     store.delete(b"celery-task-meta-1")
 
 
+@pytest.fixture
+def redis_channels(app: Flask, redis_url: str) -> Iterator[Callable[[], Any]]:
+    """Each a channel of its own, as processes have it, in one Redis."""
+    options = transport_options({"CELERY_BROKER_URL": "redis:", "JOB_LEASE": LEASE, "JOB_DIR": ""})
+    options["global_keyprefix"] = str(uuid4())
+    with ExitStack() as stack:
+
+        def connect() -> Any:
+            connect = app.extensions["celery"].connection_for_read
+            connection = connect(celery_url(redis_url), transport_options=options)
+            return stack.enter_context(connection).default_channel
+
+        yield connect
+
+
+def receive(channel: redis.Channel, queues: list[Queue], no_ack: bool = False) -> Any:
+    received: list[Any] = []
+    with Consumer(channel, queues, on_message=received.append, no_ack=no_ack):
+        channel.connection.client.drain_events(timeout=10)
+    return received[0]
+
+
+def lists(channel: redis.Channel) -> tuple[int, int, int]:
+    """How many messages wait, how many are taken, and how many delivered."""
+    with channel.conn_or_acquire() as client:
+        return client.llen("celery"), client.llen("celery.taken"), client.hlen("unacked")
+
+
+@pytest.mark.integration
+def test_a_message_that_its_worker_did_not_live_to_read_goes_to_another(
+    redis_channels: Callable[[], Any],
+) -> None:
+    lost, other = redis_channels(), redis_channels()
+    send(lost, "a")
+    Consumer(lost, [QUEUE], on_message=pytest.fail).consume()
+    lost.connection.cycle.on_poll_start()
+    assert select([lost.client.connection._sock], [], [], 10)[0]
+    assert lists(other) == (0, 1, 0)
+    with Consumer(other, [QUEUE]):
+        other.renew([])
+        assert lists(other) == (0, 1, 0)
+        other.renew([])
+    assert lists(other) == (1, 0, 0)
+    message = receive(other, [QUEUE])
+    assert (message.payload, lists(other)) == ("a", (0, 0, 1))
+    with pytest.raises(Empty):  # it was not killed, but hung: the message is not its own any more
+        lost._brpop_read()
+    assert lists(other) == (0, 0, 1)
+    message.ack()
+    assert lists(other) == (0, 0, 0)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("queues", "no_ack", "kept"),
+    [([QUEUE], False, 1), ([QUEUE], True, 0), ([QUEUE, Queue("more")], False, 1)],
+)
+def test_a_message_is_taken_from_redis(
+    redis_channels: Callable[[], Any], queues: list[Queue], no_ack: bool, kept: int
+) -> None:
+    channel = redis_channels()
+    send(channel, "a")
+    assert receive(channel, queues, no_ack).payload == "a"
+    assert lists(channel) == (0, 0, kept)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("content", ["?", "[1]", "{}"])
+def test_what_is_no_message_is_not_read_twice(
+    redis_channels: Callable[[], Any], content: str
+) -> None:
+    channel = redis_channels()
+    with channel.conn_or_acquire() as client:
+        client.lpush("celery", content)
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        receive(channel, [QUEUE])
+    assert lists(channel) == (0, 0, 0)
+
+
 @pytest.fixture(params=["redis", "files"])
 def servers(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     """The variables that web and worker share."""
@@ -233,8 +328,11 @@ def test_a_killed_worker_loses_no_job(
     settings: dict[str, object], servers: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "owner", str)
-    with create_app(settings | servers).test_request_context():
+    app = create_app(settings | servers)
+    with app.test_request_context(), app.extensions["celery"].connection_for_write() as broker:
         ids = [service.submit(JobIn(kind="checksum", input={"text": "a"})).id for _ in range(100)]
+        if isinstance(channel := broker.default_channel, redis.Channel):  # one is being taken
+            channel.client.lmove("celery", "celery.taken", "LEFT", "RIGHT")
         for job_id in ids[:2]:
             with worker(servers) as process:
                 wait_until_done([job_id])
