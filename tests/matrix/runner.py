@@ -20,9 +20,10 @@ from typing import Any
 from tests import cookiecutter_json
 from tests.combinations import ROOT, Combination
 from tests.combinations import render as copier
-from tests.engines import SOURCES, Prepared, bake, cache_compiled_templates, prepare, snapshot
+from tests.engines import SOURCES, Prepared, bake, prepare, snapshot
 from tests.matrix import checks, static
 from tests.matrix.forks import Forks, Outcome, import_all
+from tests.matrix.once import work_once
 from tests.matrix.progress import Progress
 
 #: Services whose types are checked in one program.
@@ -163,7 +164,7 @@ class Matrix:
         rehearsal = self.forks.wait()
         rehearsal.log.unlink(missing_ok=True)
         import_all(rehearsal.value or [])
-        cache_compiled_templates()
+        work_once()
         with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
             copier(self.prepared.template, folder / "copier", **everything.answers)
             bake(self.prepared, folder / "bake", everything.answers)
