@@ -6,6 +6,7 @@ import importlib
 import importlib._bootstrap_external as bootstrap
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -20,7 +21,10 @@ from zlib import crc32
 import copier._template
 from _pytest.assertion import rewrite
 from copier._main import Worker
+from werkzeug.routing import Map, Rule
 
+from tests import oracle
+from tests.combinations import Combination
 from tests.engines import cache_compiled_templates
 
 
@@ -30,7 +34,8 @@ def work_once() -> None:
     read_questions_once()
     gather_contexts_once()
     read_torchlib_once()
-    let_loggers_propagate()
+    compile_rules_once()
+    forget_loggers()
 
 
 def read_questions_once() -> None:
@@ -80,11 +85,34 @@ def read_torchlib_once() -> None:
             torch.onnx.export(torch.nn.Linear(1, 1), (example,), dynamo=True, verbose=False)
 
 
-def let_loggers_propagate() -> None:
-    """pytest takes hold of each logger that does not, three times a test; PyTorch has dozens."""
-    for logger in logging.Logger.manager.loggerDict.values():
+def compile_rules_once() -> None:
+    """Werkzeug compiles a program for each rule of each application, to build URLs with."""
+    compile_anew = Rule._compile_builder
+    compiled: dict[Any, Callable[..., tuple[str, str]]] = {}
+
+    def compile_once(self: Rule, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
+        key = (tuple(self._trace), repr(self.defaults), append_unknown)
+        if key not in compiled:
+            compiled[key] = compile_anew(self, append_unknown)
+        return compiled[key]
+
+    Rule._compile_builder = compile_once  # type: ignore[method-assign]
+    routes = oracle.routes(Combination.parse("all"))
+    for path in {route.split()[1] for route in routes}:
+        Map([Rule(re.sub(r"<\w+:", "<", path))])  # the program is the same for any converter
+
+
+def forget_loggers() -> None:
+    """pytest looks at each logger that there is six times a test, and takes hold of those that do
+    not propagate. PyTorch alone has hundreds. Those that are forgotten still have their parents.
+    """
+    manager, kept = logging.Logger.manager, {}
+    for name, logger in manager.loggerDict.items():
         if isinstance(logger, logging.Logger):
             logger.propagate = True
+        if name.count(".") < 2 or getattr(logger, "level", logging.NOTSET):
+            kept[name] = logger
+    manager.loggerDict = kept
 
 
 def keep_bytecode(service: Path, folder: Path) -> None:
