@@ -43,8 +43,8 @@ def read_questions_once() -> None:
     load = copier._template.load_template_config
     parse = cache(lambda path, time: load(path))
 
-    def load_once(path: Path, quiet: bool = False) -> dict[str, Any]:
-        return deepcopy(parse(path, path.stat().st_mtime_ns))
+    def load_once(conf_path: Path, quiet: bool = False) -> dict[str, Any]:
+        return deepcopy(parse(conf_path, conf_path.stat().st_mtime_ns))
 
     copier._template.load_template_config = load_once
 
@@ -62,7 +62,7 @@ def gather_contexts_once() -> None:
         with mock.patch.multiple(
             Worker,
             answers_relpath=answers_file,
-            _render_context=lambda _: context.copy(),
+            _render_context=lambda _: dict(context),
             _render_string=lambda _, text, extra_context=None: (
                 render_text(text, extra_context) if extra_context else texts(text)
             ),
@@ -110,7 +110,7 @@ def forget_loggers() -> None:
     for name, logger in manager.loggerDict.items():
         if isinstance(logger, logging.Logger):
             logger.propagate = True
-        if name.count(".") < 2 or getattr(logger, "level", logging.NOTSET):
+        if name.count(".") < 2 or (isinstance(logger, logging.Logger) and logger.level):
             kept[name] = logger
     manager.loggerDict = kept
 
@@ -124,15 +124,15 @@ def keep_bytecode(service: Path, folder: Path) -> None:
     kept, of_path = folder.with_suffix(".pyc"), bootstrap.cache_from_source
     sys.dont_write_bytecode = False
 
-    def place(source: Path) -> Path:
-        return kept.joinpath(*source.parts[1:-1], str(int(source.stat().st_mtime)))
+    def place(file_path: Path) -> Path:
+        return kept.joinpath(*file_path.parts[1:-1], str(int(file_path.stat().st_mtime)))
 
     def place_bytecode(path: str, *arguments: Any, **options: Any) -> str:
         named: str = of_path(path, *arguments, **options)
         source = Path(path)
         return str(place(source) / Path(named).name) if source.is_relative_to(service) else named
 
-    bootstrap.cache_from_source = place_bytecode
+    bootstrap.cache_from_source = place_bytecode  # type: ignore[assignment]
     rewrite.get_cache_dir = place
     for source in service.rglob("*.py"):
         seconds = crc32(source.read_bytes())
