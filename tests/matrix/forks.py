@@ -78,11 +78,16 @@ class Forks:
         log.with_suffix(".json").unlink(missing_ok=True)
         sys.stdout.flush()
         sys.stderr.flush()
-        pid = os.fork()
-        if not pid:
-            run_child(work, log)
-        now = time.monotonic()
-        self.children.append(Child(key, log, pid, now, now + limit))
+        # In the midst of a fork, Python loses the exception that a Ctrl-C raises.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            pid = os.fork()
+            if not pid:
+                run_child(work, log)
+            now = time.monotonic()
+            self.children.append(Child(key, log, pid, now, now + limit))
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
     def wait(self) -> Outcome:
         """The next task that ends, or that is ended because its time is up."""
@@ -132,6 +137,7 @@ def run_child(work: Work, log: Path) -> None:
     """The whole life of a child. It never returns."""
     try:
         os.setsid()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
