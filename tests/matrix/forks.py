@@ -54,6 +54,10 @@ def import_all(modules: Iterable[str]) -> None:
     for module in modules:
         with contextlib.suppress(Exception):
             importlib.import_module(module)
+
+
+def freeze() -> None:
+    """Leave what is here now alone, in this process and in its forks."""
     gc.collect()
     gc.freeze()  # no child copies these pages only to look for garbage
     gc.set_threshold(100_000, 50, 50)  # a child is gone before it matters

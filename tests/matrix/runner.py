@@ -22,7 +22,7 @@ from tests.combinations import ROOT, Combination
 from tests.combinations import render as copier
 from tests.engines import SOURCES, Prepared, bake, prepare, snapshot
 from tests.matrix import checks, static
-from tests.matrix.forks import Forks, Outcome, import_all
+from tests.matrix.forks import Forks, Outcome, freeze, import_all
 from tests.matrix.once import work_once
 from tests.matrix.progress import Progress
 
@@ -181,6 +181,7 @@ class Matrix:
         with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
             copier(self.prepared.template, folder / "copier", **everything.answers)
             bake(self.prepared, folder / "bake", everything.answers)
+        freeze()
 
     def work(self, folder: Path) -> None:
         queue = deque(c for key, c in self.combinations.items() if key not in self.results)
