@@ -45,30 +45,35 @@ def replayed_answers() -> dict[str, Any]:
     return known
 
 
-def patterns(known: dict[str, Any]) -> list[str]:
-    """The lines of ``_exclude``, rendered with the answers."""
-    lines = "\n".join(render(entry, known) for entry in CONFIG["_exclude"]).splitlines()
-    return [line for line in lines if line and not line.startswith("#")]
-
-
-def matches(pattern: str, parts: Sequence[str]) -> bool:
-    """Whether a line of a .gitignore names the path or a folder above it: ``/a/*`` from the root,
-    ``/a/*/`` only what is below such a folder, ``*.py[co]`` anywhere. ``**`` is not supported.
+class Pattern:
+    """A line of a .gitignore: ``/a/*`` from the root, ``/a/*/`` only what is below such a folder,
+    ``*.py[co]`` anywhere; with ``!`` it takes the path in again. ``**`` is not supported.
     """
-    names = pattern.strip("/").split("/")
-    if pattern.endswith("/"):
-        parts = parts[:-1]
-    if "/" not in pattern.rstrip("/"):
-        return any(fnmatchcase(part, names[0]) for part in parts)
-    return len(parts) >= len(names) and all(map(fnmatchcase, parts, names))
+
+    def __init__(self, line: str) -> None:
+        self.excludes = not line.startswith("!")
+        line = line.removeprefix("!")
+        self.only_below = line.endswith("/")
+        self.anywhere = "/" not in line.rstrip("/")
+        self.names = line.strip("/").split("/")
+
+    def matches(self, parts: Sequence[str]) -> bool:
+        """Whether it names the path or a folder above it."""
+        parts = parts[:-1] if self.only_below else parts
+        if self.anywhere:
+            return any(fnmatchcase(part, self.names[0]) for part in parts)
+        return len(parts) >= len(self.names) and all(map(fnmatchcase, parts, self.names))
 
 
-def excluded(parts: Sequence[str], lines: Sequence[str]) -> bool:
-    """The last line that matches decides; with ``!`` it takes the path in again."""
-    for line in reversed(lines):
-        if matches(line.removeprefix("!"), parts):
-            return not line.startswith("!")
-    return False
+def patterns(known: dict[str, Any]) -> list[Pattern]:
+    """The lines of ``_exclude``, rendered with the answers; the last one first."""
+    lines = "\n".join(render(entry, known) for entry in CONFIG["_exclude"]).splitlines()
+    return [Pattern(line) for line in reversed(lines) if line and not line.startswith("#")]
+
+
+def excluded(parts: Sequence[str], known: Sequence[Pattern]) -> bool:
+    """The last line that matches decides."""
+    return next((pattern.excludes for pattern in known if pattern.matches(parts)), False)
 
 
 def main() -> None:

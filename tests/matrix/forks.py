@@ -54,6 +54,10 @@ def import_all(modules: Iterable[str]) -> None:
     for module in modules:
         with contextlib.suppress(Exception):
             importlib.import_module(module)
+
+
+def freeze() -> None:
+    """Leave what is here now alone, in this process and in its forks."""
     gc.collect()
     gc.freeze()  # no child copies these pages only to look for garbage
     gc.set_threshold(100_000, 50, 50)  # a child is gone before it matters
@@ -78,11 +82,16 @@ class Forks:
         log.with_suffix(".json").unlink(missing_ok=True)
         sys.stdout.flush()
         sys.stderr.flush()
-        pid = os.fork()
-        if not pid:
-            run_child(work, log)
-        now = time.monotonic()
-        self.children.append(Child(key, log, pid, now, now + limit))
+        # In the midst of a fork, Python loses the exception that a Ctrl-C raises.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            pid = os.fork()
+            if not pid:
+                run_child(work, log)
+            now = time.monotonic()
+            self.children.append(Child(key, log, pid, now, now + limit))
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
     def wait(self) -> Outcome:
         """The next task that ends, or that is ended because its time is up."""
@@ -132,6 +141,7 @@ def run_child(work: Work, log: Path) -> None:
     """The whole life of a child. It never returns."""
     try:
         os.setsid()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)

@@ -20,9 +20,10 @@ from typing import Any
 from tests import cookiecutter_json
 from tests.combinations import ROOT, Combination
 from tests.combinations import render as copier
-from tests.engines import SOURCES, Prepared, bake, cache_compiled_templates, prepare, snapshot
+from tests.engines import SOURCES, Prepared, bake, prepare, snapshot
 from tests.matrix import checks, static
-from tests.matrix.forks import Forks, Outcome, import_all
+from tests.matrix.forks import Forks, Outcome, freeze, import_all
+from tests.matrix.once import work_once
 from tests.matrix.progress import Progress
 
 #: Services whose types are checked in one program.
@@ -148,25 +149,39 @@ class Matrix:
     def rehearse(self, folder: Path) -> None:
         """Do here, once, what all children would do again: compile the templates, and import what
         a service with everything imports in the course of its tests.
+
+        What that is, is kept: with the same packages the next run need not find it out again.
         """
         everything = Combination.parse("all")
         # The cores are taken: threads of numeric libraries would only spin beside each other.
         os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
-        def work() -> list[str]:
+        def work() -> dict[str, Any]:
+            passed = False
             try:
                 checks.check(everything, self.prepared, folder / "tests")
+                passed = True
             finally:
-                return third_party(folder)  # noqa: B012  # what fails here will fail again
+                # What fails here will fail again.
+                return {"passed": passed, "modules": third_party(folder)}  # noqa: B012
 
-        self.forks.start("rehearsal", work, self.settings.limit)
-        rehearsal = self.forks.wait()
-        rehearsal.log.unlink(missing_ok=True)
-        import_all(rehearsal.value or [])
-        cache_compiled_templates()
+        kept = self.settings.cache / f"imports-{packages()}.json"
+        if not kept.exists():
+            self.forks.start("rehearsal", work, self.settings.limit)
+            rehearsal = self.forks.wait()
+            rehearsal.log.unlink(missing_ok=True)
+            found = rehearsal.value or {"passed": False, "modules": []}
+            import_all(found["modules"])
+            if found["passed"]:
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                kept.write_text(json.dumps(found["modules"]))
+        else:
+            import_all(json.loads(kept.read_text()))
+        work_once()
         with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
             copier(self.prepared.template, folder / "copier", **everything.answers)
             bake(self.prepared, folder / "bake", everything.answers)
+        freeze()
 
     def work(self, folder: Path) -> None:
         queue = deque(c for key, c in self.combinations.items() if key not in self.results)
@@ -284,12 +299,17 @@ def third_party(service: Path) -> list[str]:
 
 def digest() -> str:
     """Of all that decides what passes: the template, what checks it, and what is installed."""
-    packages = sorted(f"{d.name}=={d.version}" for d in importlib.metadata.distributions())
-    hashed = hashlib.sha256("\n".join([sys.version, *packages]).encode())
+    hashed = hashlib.sha256(packages().encode())
     for path in sources((*SOURCES, "tests")):
         hashed.update(path.relative_to(ROOT).as_posix().encode())
         hashed.update(path.read_bytes())
     return hashed.hexdigest()
+
+
+def packages() -> str:
+    """A digest of what is installed."""
+    found = sorted(f"{d.name}=={d.version}" for d in importlib.metadata.distributions())
+    return hashlib.sha256("\n".join([sys.version, *found]).encode()).hexdigest()[:16]
 
 
 def sources(names: Iterable[str]) -> list[Path]:
