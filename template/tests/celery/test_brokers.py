@@ -298,9 +298,10 @@ def servers(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
 @contextmanager
 def worker(variables: dict[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
     """A real worker, as the Procfile runs it."""
-    command = (ROOT / "Procfile").read_text().partition("worker: celery ")[2].splitlines()[0]
+    _, _, command = (ROOT / "Procfile").read_text().partition("worker: ")
+    words = command.splitlines()[0].replace("celery", f"{sys.executable} -m celery", 1).split()
     process = subprocess.Popen(
-        [sys.executable, "-m", "celery", *command.split()],
+        words,
         cwd=ROOT,
         env=os.environ | variables | {"WORKER_CONCURRENCY": "2"},
         start_new_session=True,
