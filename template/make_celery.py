@@ -53,6 +53,12 @@ def drop_data(record: logging.LogRecord) -> bool:
 
 
 @signals.worker_init.connect  # type: ignore[untyped-decorator]
+def lower_priority(**_: object) -> None:
+    """On one machine, requests go first."""
+    os.nice(flask_app.config["WORKER_NICE"])
+
+
+@signals.worker_init.connect  # type: ignore[untyped-decorator]
 def serve_metrics(**_: object) -> None:
     """``/metrics`` of all processes of this worker, on a port of its own."""
     port = flask_app.config["WORKER_METRICS_PORT"]

@@ -343,6 +343,7 @@ COMPONENT_VARIABLES = {
         "REDIS_URL",
         "WORKER_CONCURRENCY",
         "WORKER_METRICS_PORT",
+        "WORKER_NICE",
     },
     "socketio": {"REDIS_URL", "SOCKETIO_CONNECTIONS", "SOCKETIO_EVENT_RATE", "SOCKETIO_URL"},
     "probes": {"PROBE_TIMEOUT"},

@@ -147,6 +147,7 @@ class Settings(BaseSettings):
     job_max_deliveries: int = Field(5, ge=1)  # of a job whose worker is lost each time
     worker_concurrency: int | None = Field(None, ge=1)  # processes; without it, one for each core
     worker_metrics_port: int | None = Field(None, ge=1, le=65535)  # without it, none are served
+    worker_nice: int = Field(10, ge=0, le=19)  # 0 is the priority of a web process, 19 the lowest
     # {% endif %}
     # {% if "jwt" in components %}
     jwt_secret_key: SecretStr = SecretStr(DEV_SECRET)

@@ -298,10 +298,9 @@ def servers(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
 @contextmanager
 def worker(variables: dict[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
     """A real worker, as the Procfile runs it."""
-    _, _, command = (ROOT / "Procfile").read_text().partition("worker: ")
-    words = command.splitlines()[0].replace("celery", f"{sys.executable} -m celery", 1).split()
+    command = (ROOT / "Procfile").read_text().partition("worker: celery ")[2].splitlines()[0]
     process = subprocess.Popen(
-        words,
+        [sys.executable, "-m", "celery", *command.split()],
         cwd=ROOT,
         env=os.environ | variables | {"WORKER_CONCURRENCY": "2"},
         start_new_session=True,
@@ -337,6 +336,8 @@ def test_a_killed_worker_loses_no_job(
         for job_id in ids[:2]:
             with worker(servers) as process:
                 wait_until_done([job_id])
+                lower = min(os.nice(0) + app.config["WORKER_NICE"], 19)
+                assert os.getpriority(os.PRIO_PROCESS, process.pid) == lower
                 os.killpg(process.pid, signal.SIGKILL)
         with worker(servers):
             wait_until_done(ids)
