@@ -21,7 +21,7 @@ MAX_ROWS = 512
 LARGEST = float(np.finfo(np.float32).max)
 
 #: What reading goes through where a body is not as plain as that.
-NOT_PLAIN = (struct.error, OverflowError, TypeError, ValueError)
+NOT_PLAIN = (struct.error, LookupError, OverflowError, TypeError, ValueError)
 
 #: A finite number that single precision can hold; text and booleans are none.
 Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]

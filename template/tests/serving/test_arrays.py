@@ -47,6 +47,7 @@ def test_rows_that_a_model_refuses_are_left_to_it() -> None:
     wrong += [[[1, 2]] * (MAX_ROWS + 1), [[[1], 2]], [[1, 2], []], {"0": [1, 2]}, 1, None, "ab"]
     bodies += [json.dumps({"rows": rows}) for rows in wrong]
     bodies += ["[[1, 2]]", "{}", "", "rows", '{"other": [[1, 2]]}', '{"rows": [[1, 2]]', "\xff"]
+    bodies.append('{"ro ws": [[1, 2]]}')
     bodies += ['{"rows": [[1, 2]], "other": 1}', '{"rows": [[1, 2]], "rows": [[1, 2], [3]]}']
     for body in bodies:
         assert read_rows(body.encode("latin-1"), "rows", 2) is None, body[:80]
@@ -61,7 +62,8 @@ def test_a_row_is_read_as_strictly() -> None:
     numbers = ["1e39", "-1e39", "9" * 400, "NaN", "true", "null", '"1"', "[1]", "{}", "1, 2", ""]
     for number in numbers:
         assert read_row(b'{"row": [1, %b]}' % number.encode(), "row", 2) is None, number
-    for body in (b'{"row": []}', b'{"row": [[1, 2], [1, 2]]}', b'{"row": [[1], [2]]}', b"[1, 2]"):
+    bodies = [b'{"row": []}', b'{"row": [[1, 2], [1, 2]]}', b'{"row": [[1], [2]]}', b"[1, 2]"]
+    for body in [*bodies, b'{"r ow": [1, 2]}']:
         assert read_row(body, "row", 2) is None, body
 
 
