@@ -149,12 +149,23 @@ class Matrix:
     def rehearse(self, folder: Path) -> None:
         """Do here, once, what all children would do again: compile the templates, and import what
         a service with everything imports in the course of its tests.
-
-        What that is, is kept: with the same packages the next run need not find it out again.
         """
-        everything = Combination.parse("all")
         # The cores are taken: threads of numeric libraries would only spin beside each other.
         os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        everything = Combination.parse("all")
+        import_all(self.find_imports(everything, folder))
+        work_once()
+        with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
+            copier(self.prepared.template, folder / "copier", **everything.answers)
+            bake(self.prepared, folder / "bake", everything.answers)
+        freeze()
+
+    def find_imports(self, everything: Combination, folder: Path) -> list[str]:
+        """What the tests of a service import; kept, for with the same packages it is the same."""
+        kept = self.settings.cache / f"imports-{packages()}.json"
+        if kept.exists():
+            known: list[str] = json.loads(kept.read_text())
+            return known
 
         def work() -> dict[str, Any]:
             passed = False
@@ -165,23 +176,15 @@ class Matrix:
                 # What fails here will fail again.
                 return {"passed": passed, "modules": third_party(folder)}  # noqa: B012
 
-        kept = self.settings.cache / f"imports-{packages()}.json"
-        if not kept.exists():
-            self.forks.start("rehearsal", work, self.settings.limit)
-            rehearsal = self.forks.wait()
-            rehearsal.log.unlink(missing_ok=True)
-            found = rehearsal.value or {"passed": False, "modules": []}
-            import_all(found["modules"])
-            if found["passed"]:
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                kept.write_text(json.dumps(found["modules"]))
-        else:
-            import_all(json.loads(kept.read_text()))
-        work_once()
-        with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
-            copier(self.prepared.template, folder / "copier", **everything.answers)
-            bake(self.prepared, folder / "bake", everything.answers)
-        freeze()
+        self.forks.start("rehearsal", work, self.settings.limit)
+        rehearsal = self.forks.wait()
+        rehearsal.log.unlink(missing_ok=True)
+        found = rehearsal.value or {"passed": False, "modules": []}
+        if found["passed"]:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.write_text(json.dumps(found["modules"]))
+        modules: list[str] = found["modules"]
+        return modules
 
     def work(self, folder: Path) -> None:
         queue = deque(c for key, c in self.combinations.items() if key not in self.results)
