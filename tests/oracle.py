@@ -42,6 +42,7 @@ DATABASE_FILES = {
 }
 SERVING_FILES = {
     "app/serving/__init__.py",
+    "app/serving/answers.py",
     "app/serving/arrays.py",
     "app/serving/artefact.py",
     "app/serving/batching.py",

@@ -1,9 +1,10 @@
 """A lane past Flask for plain predictions, which else wait longer for its dispatch than for the
 model.
 
-It takes a POST of plain JSON that can be answered with 200. Anything else goes on to Flask, which
-knows how to refuse it, and so does everything as soon as a hook of Flask's would have to see the
-request: one that asks for a token, or one that adds CORS headers.
+It takes a POST of plain JSON, or of an array in NumPy's format, that can be answered with 200.
+Anything else goes on to Flask, which knows how to refuse it, and so does everything as soon as a
+hook of Flask's would have to see the request: one that asks for a token, or one that adds CORS
+headers.
 """
 
 from collections.abc import Callable, Iterable
@@ -17,12 +18,17 @@ from flask import Flask
 from werkzeug.routing import Rule
 
 from app.api import JSON
+from app.serving.answers import Layout
+from app.serving.arrays import NPY
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-#: What answers a body, or leaves it to Flask: by nothing, or by any error.
-Answer = Callable[[bytes], bytes | None]
+#: What answers a body of JSON or ``NPY``, or leaves it to Flask: by nothing, or by any error.
+Answer = Callable[[bytes, str, Layout], bytes | None]
+
+#: The query strings that the lane takes.
+LAYOUTS: dict[str, Layout] = {"": "rows", "layout=rows": "rows", "layout=columns": "columns"}
 
 
 @dataclass(frozen=True)
@@ -74,11 +80,13 @@ class Lane:
         return not any(stage.get(name) for stage in stages for name in (None, self.blueprint))
 
     def find(self, environ: "WSGIEnvironment") -> bytes | None:
-        if environ["REQUEST_METHOD"] != "POST" or environ.get("QUERY_STRING"):
+        layout = LAYOUTS.get(environ.get("QUERY_STRING", ""))
+        media_type = environ["CONTENT_TYPE"]
+        if environ["REQUEST_METHOD"] != "POST" or not layout or media_type not in (JSON, NPY):
             return None
         length = int(environ["CONTENT_LENGTH"])
-        if environ["CONTENT_TYPE"] != JSON or length > self.app.config["MAX_CONTENT_LENGTH"]:
+        if length > self.app.config["MAX_CONTENT_LENGTH"]:
             return None
         body = environ["wsgi.input"].read(length)
         environ["wsgi.input"] = BytesIO(body)  # for Flask, if it comes to that
-        return self.answer(body) if len(body) == length else None
+        return self.answer(body, media_type, layout) if len(body) == length else None

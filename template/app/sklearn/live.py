@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import orjson
 from flask import current_app
 
 from app.sklearn.schemas import SklearnIn, rows_of
@@ -11,4 +12,5 @@ from app.socketio.predictions import predictor
 @predictor("sklearn")
 def predict(body: SklearnIn) -> list[dict[str, Any]]:
     classifier = current_app.extensions["sklearn"].get()
-    return rows_of(classifier.predict(body.array()), classifier.labels)
+    rows = rows_of(classifier.predict(body.array()), classifier.labels)
+    return [orjson.loads(row) for row in rows]

@@ -1,12 +1,14 @@
 """What clients send to the classifier, and what they get."""
 
-from typing import Annotated, Any, Literal, Self
+from functools import lru_cache
+from typing import Annotated, Self
 
 import numpy as np
 from pydantic import ConfigDict, Field, RootModel, model_validator
 from pydantic_core import PydanticCustomError
 
-from app.api import Query, Schema
+from app.api import Schema
+from app.serving.answers import to_json
 from app.serving.arrays import MAX_ROWS, FloatArray, Number
 from app.sklearn.service import FEATURES
 
@@ -36,12 +38,6 @@ class SklearnIn(Schema):
         return np.array(self.rows or [self.features], np.float64)
 
 
-class PredictQuery(Query):
-    """How the answer to several rows is laid out."""
-
-    layout: Literal["rows", "columns"] = "rows"
-
-
 class SklearnPrediction(Schema):
     """The likeliest label, its index and probability, and the probability of each label."""
 
@@ -64,26 +60,35 @@ class SklearnOut(RootModel[SklearnPrediction | list[SklearnPrediction] | Sklearn
     """One prediction for ``features``; for rows a list, or columns where they were asked for."""
 
 
-def rows_of(proba: FloatArray, labels: list[str]) -> list[dict[str, Any]]:
-    """A ``SklearnPrediction`` for each row of (n, labels), ready for JSON."""
-    best = proba.argmax(axis=1).tolist()
+def rows_of(proba: FloatArray, labels: list[str]) -> list[bytes]:
+    """The JSON of a ``SklearnPrediction`` for each row of (n, labels)."""
+    forms, width = forms_of(tuple(labels)), len(labels)
+    shares = to_json(proba.ravel())[1:-1].split(b",")
+    starts = range(0, len(shares), width)
     return [
-        {
-            "label": labels[index],
-            "class_index": index,
-            "confidence": row[index],
-            "proba": dict(zip(labels, row, strict=True)),
-        }
-        for index, row in zip(best, proba.tolist(), strict=True)
+        forms[best] % (shares[start + best], *shares[start : start + width])
+        for best, start in zip(proba.argmax(axis=1).tolist(), starts, strict=True)
     ]
 
 
-def columns_of(proba: FloatArray, labels: list[str]) -> dict[str, Any]:
-    """``SklearnColumns`` of (n, labels), ready for JSON."""
-    best = proba.argmax(axis=1).tolist()
-    return {
-        "label": [labels[index] for index in best],
+@lru_cache
+def forms_of(labels: tuple[str, ...]) -> list[bytes]:
+    """For each label the JSON of its prediction, which lacks but the confidence and the
+    probabilities: what is alike in all rows is written once.
+    """
+    names = [to_json(label).replace(b"%", b"%%") for label in labels]
+    proba = b",".join(name + b":%b" for name in names)
+    form = b'{"label":%b,"class_index":%d,"confidence":%%b,"proba":{%b}}'
+    return [form % (name, index, proba) for index, name in enumerate(names)]
+
+
+def columns_of(proba: FloatArray, labels: list[str]) -> bytes:
+    """The JSON of ``SklearnColumns`` of (n, labels)."""
+    best = proba.argmax(axis=1)
+    columns = {
+        "label": [labels[index] for index in best.tolist()],
         "class_index": best,
-        "confidence": proba.max(axis=1).tolist(),
-        "proba": dict(zip(labels, proba.T.tolist(), strict=True)),
+        "confidence": proba.max(axis=1),
+        "proba": dict(zip(labels, np.ascontiguousarray(proba.T), strict=True)),
     }
+    return to_json(columns)

@@ -5,10 +5,11 @@ from functools import partial
 from flask import Blueprint, Response, current_app
 
 from app.api import JSON, PREFIX, endpoint, parse_json
+from app.serving.answers import Layout, PredictQuery
 from app.serving.arrays import NPY, FloatArray, read_npy, read_rows
 from app.serving.artefact import ModelError
 from app.serving.models import handle_no_model
-from app.torch.schemas import PredictQuery, TorchIn, TorchOut, render
+from app.torch.schemas import TorchIn, TorchOut, render
 from app.torch.service import INPUTS, TorchModels
 
 blueprint = Blueprint("torch", __name__, url_prefix=f"{PREFIX}/torch")
@@ -37,12 +38,13 @@ def predict(body: TorchIn | FloatArray, query: PredictQuery) -> Response:
     return Response(compute(models, rows, query.layout), content_type=JSON)
 
 
-def answer(models: TorchModels, body: bytes) -> bytes | None:
-    """The same for plain JSON; nothing for anything else."""
-    rows = read_rows(body, "inputs", INPUTS)
-    return None if rows is None else compute(models, rows)
+def answer(models: TorchModels, body: bytes, media_type: str, layout: Layout) -> bytes | None:
+    """The same for a plain body; nothing or an error for anything else."""
+    npy = media_type == NPY
+    rows = read_npy(body, INPUTS) if npy else read_rows(body, "inputs", INPUTS)
+    return None if rows is None else compute(models, rows, layout)
 
 
-def compute(models: TorchModels, rows: FloatArray, layout: str = "rows") -> bytes:
+def compute(models: TorchModels, rows: FloatArray, layout: Layout) -> bytes:
     classifier = models.get()
     return render(classifier.predict(rows), classifier.device, layout)

@@ -1,13 +1,17 @@
 """What clients send to the classifier, and what they get."""
 
-from typing import Annotated, Any, Literal
+# {% if "celery" in components or "socketio" in components %}
+from typing import Annotated, Any
+# {% else %}
+from typing import Annotated
+# {% endif %}
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 from pydantic import Field, RootModel
 
-from app.api import Query, Schema
+from app.api import Schema
+from app.serving.answers import Layout, to_json
 from app.serving.arrays import MAX_ROWS, FloatArray, Number
 from app.torch.service import INPUTS
 
@@ -22,12 +26,6 @@ class TorchIn(Schema):
     def array(self) -> FloatArray:
         """(n, 10)."""
         return np.array(self.inputs, np.float64)
-
-
-class PredictQuery(Query):
-    """How the answer is laid out."""
-
-    layout: Literal["rows", "columns"] = "rows"
 
 
 class TorchPrediction(Schema):
@@ -58,7 +56,7 @@ class TorchOut(RootModel[TorchRows | TorchColumns]):
     """Rows, or columns where they were asked for."""
 
 
-def render(proba: FloatArray, device: str, layout: str) -> bytes:
+def render(proba: FloatArray, device: str, layout: Layout) -> bytes:
     """The answer to (n, labels), as JSON. For rows, the parts that repeat are written once."""
     head = b'{"device":%b,"batch_size":%d,' % (orjson.dumps(device), len(proba))
     best, confidence = proba.argmax(axis=1), to_json(proba.max(axis=1))
@@ -68,10 +66,6 @@ def render(proba: FloatArray, device: str, layout: str) -> bytes:
     shares = confidence[1:-1].split(b",")
     rows = [classes[index] + share for index, share in zip(best.tolist(), shares, strict=True)]
     return head + b'"predictions":[' + b"},".join(rows) + b"}]}"
-
-
-def to_json(array: NDArray[Any]) -> bytes:
-    return orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY)
 # {% if "celery" in components or "socketio" in components %}
 
 

@@ -6,13 +6,17 @@ from flask.testing import FlaskClient
 
 from app import metrics, middleware
 from app.api import JSON
+from app.serving.answers import Layout
+from app.serving.arrays import NPY
 from app.serving.lane import open_lane
 
 URL = "/double"
 
 
 def make_app() -> Flask:
-    """An application that doubles what it is sent; by its lane, a body of digits alone."""
+    """An application that doubles what it is sent; by its lane, a body of digits alone, which says
+    how it was asked.
+    """
     app = Flask("lane")
     app.config.update(MAX_CONTENT_LENGTH=8, TESTING=True)
     middleware.init_app(app)
@@ -23,10 +27,10 @@ def make_app() -> Flask:
     def double() -> Response:
         return Response(b"view " + request.get_data() * 2)
 
-    def answer(body: bytes) -> bytes | None:
+    def answer(body: bytes, media_type: str, layout: Layout) -> bytes | None:
         if body == b"broken":
             raise ValueError
-        return b"lane " + body * 2 if body.isdigit() else None
+        return f"{media_type} {layout} ".encode() + body * 2 if body.isdigit() else None
 
     app.register_blueprint(blueprint)
     open_lane(app, "test.double", answer)
@@ -40,7 +44,7 @@ def client() -> FlaskClient:
 
 def test_what_is_plain_takes_the_lane(client: FlaskClient) -> None:
     response = client.post(URL, data="12", headers={"X-Request-ID": "abc"}, content_type=JSON)
-    assert (response.status_code, response.data) == (200, b"lane 1212")
+    assert (response.status_code, response.data) == (200, b"application/json rows 1212")
     assert response.content_type == "application/json"
     assert response.content_length == len(response.data)
     assert response.headers["X-Request-ID"] == "abc"
@@ -49,9 +53,18 @@ def test_what_is_plain_takes_the_lane(client: FlaskClient) -> None:
     assert sample in client.get("/metrics").text
 
 
+def test_the_other_forms_of_a_prediction_take_it_too(client: FlaskClient) -> None:
+    for query, layout in (("layout=columns", b"columns"), ("layout=rows", b"rows")):
+        for media_type in (JSON, NPY):
+            response = client.post(f"{URL}?{query}", data="12", content_type=media_type)
+            assert response.data == media_type.encode() + b" " + layout + b" 1212"
+            assert response.content_type == JSON
+
+
 def test_all_else_goes_to_flask(client: FlaskClient) -> None:
     assert client.put(URL, data="12", content_type=JSON).data == b"view 1212"
-    assert client.post(f"{URL}?a=b", data="12", content_type=JSON).data == b"view 1212"
+    for query in ("a=b", "layout=other", "layout=columns&a=b"):
+        assert client.post(f"{URL}?{query}", data="12", content_type=JSON).data == b"view 1212"
     assert client.post(URL, data="12", content_type="text/plain").data == b"view 1212"
     for body in ("x", "broken"):
         assert client.post(URL, data=body, content_type=JSON).data == f"view {body * 2}".encode()

@@ -2,6 +2,7 @@
 
 import json
 from io import BytesIO
+from itertools import product
 # {% if "probes" in components %}
 from threading import Event
 # {% endif %}
@@ -12,11 +13,14 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from app.api import JSON
 from app.errors import PROBLEM_JSON
+from app.serving.answers import Layout
 from app.serving.arrays import NPY, FloatArray
 from app.serving.batching import Batcher
 from app.serving.models import Classifier
 from app.sklearn.routes import answer
+from app.sklearn.schemas import rows_of
 from app.sklearn.service import SklearnModels
 
 URL = "/api/v1/sklearn/predict"
@@ -61,12 +65,25 @@ def test_columns_say_the_same(client: FlaskClient) -> None:
     assert client.post(f"{URL}?layout=other", json=body).status_code == 422
 
 
-def test_plain_json_needs_no_flask(app: Flask, client: FlaskClient) -> None:
+def test_plain_requests_need_no_flask(app: Flask, client: FlaskClient) -> None:
     models: SklearnModels = app.extensions["sklearn"]
-    for body in ({"features": SETOSA}, {"rows": [SETOSA, VIRGINICA]}):
-        found = answer(models, json.dumps(body).encode())
-        assert found == client.post(URL, json=body).data
-    assert answer(models, b'{"features": [1, 2, 3]}') is None
+    rows = [SETOSA, VIRGINICA]
+    bodies = [(JSON, json.dumps(body).encode()) for body in ({"features": SETOSA}, {"rows": rows})]
+    bodies.append((NPY, npy(np.array(rows))))
+    layouts: list[Layout] = ["rows", "columns"]
+    for (media_type, body), layout in product(bodies, layouts):
+        # A media type with a parameter is Flask's to parse.
+        asked = client.post(f"{URL}?layout={layout}", data=body, content_type=f"{media_type}; a=b")
+        assert answer(models, body, media_type, layout) == asked.data
+    assert answer(models, b'{"features": [1, 2, 3]}', JSON, "rows") is None
+
+
+def test_labels_stand_in_answers_as_they_are() -> None:
+    labels = ["100 %b", '"', "é"]
+    (row,) = rows_of(np.array([[0.25, 0.5, 0.25]]), labels)
+    proba = {"100 %b": 0.25, '"': 0.5, "é": 0.25}
+    expected = {"label": '"', "class_index": 1, "confidence": 0.5, "proba": proba}
+    assert json.loads(row) == expected
 
 
 def test_an_array_is_classified_like_json(client: FlaskClient) -> None:

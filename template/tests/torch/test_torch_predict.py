@@ -2,6 +2,7 @@
 
 import json
 from io import BytesIO
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from app.api import JSON
 from app.errors import PROBLEM_JSON
+from app.serving.answers import Layout
 from app.serving.arrays import NPY, FloatArray
 from app.serving.batching import Batcher
 from app.serving.models import Classifier
@@ -58,11 +61,15 @@ def test_columns_say_the_same(client: FlaskClient) -> None:
     assert client.post(f"{URL}?layout=other", json=body).status_code == 422
 
 
-def test_plain_json_needs_no_flask(app: Flask, client: FlaskClient) -> None:
+def test_plain_requests_need_no_flask(app: Flask, client: FlaskClient) -> None:
     models: TorchModels = app.extensions["torch"]
-    found = answer(models, json.dumps({"inputs": ROWS}).encode())
-    assert found == client.post(URL, json={"inputs": ROWS}).data
-    assert answer(models, b'{"inputs": [[1, 2, 3]]}') is None
+    bodies = [(JSON, json.dumps({"inputs": ROWS}).encode()), (NPY, npy(np.array(ROWS)))]
+    layouts: list[Layout] = ["rows", "columns"]
+    for (media_type, body), layout in product(bodies, layouts):
+        # A media type with a parameter is Flask's to parse.
+        asked = client.post(f"{URL}?layout={layout}", data=body, content_type=f"{media_type}; a=b")
+        assert answer(models, body, media_type, layout) == asked.data
+    assert answer(models, b'{"inputs": [[1, 2, 3]]}', JSON, "rows") is None
 
 
 def test_an_array_is_classified_like_json(client: FlaskClient) -> None:
