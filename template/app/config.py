@@ -90,11 +90,14 @@ def check_rate(rate: str) -> str:
 
 # {% endif %}
 # {% if "celery" in components %}
-def celery_url(redis_url: str | None) -> str | None:
-    """How Celery writes ``REDIS_URL``."""
-    if redis_url and redis_url.startswith("unix://"):
-        return redis_url.replace("unix://", "redis+socket://").replace("?db=", "?virtual_host=")
-    return redis_url
+def celery_url(url: str | None) -> str | None:
+    """How Celery writes the URL of a Redis; any other as it is."""
+    if url and url.startswith("unix://"):
+        return url.replace("unix://", "redis+socket://").replace("?db=", "?virtual_host=")
+    if url and url.startswith("rediss://") and "ssl_cert_reqs=" not in url:
+        # Celery wants to be told, and to a broker it would connect without a look at certificates.
+        return f"{url}{'&' if '?' in url else '?'}ssl_cert_reqs=required"
+    return url
 
 
 # {% endif %}
@@ -198,7 +201,7 @@ class Settings(BaseSettings):
     @field_validator("celery_broker_url")
     @classmethod
     def choose_broker(cls, url: str | None, info: ValidationInfo) -> str:
-        found = url or celery_url(info.data.get("redis_url")) or cls.embedded_broker
+        found = celery_url(url or info.data.get("redis_url")) or cls.embedded_broker
         if found is None:
             raise ValueError(
                 "name a broker, such as redis://host:6379/0; or REDIS_URL; or filesystem:// where "
@@ -215,7 +218,7 @@ class Settings(BaseSettings):
             "memory": "cache+memory://",
             **dict.fromkeys(("redis", "rediss", "redis+socket"), broker),
         }
-        found = url or celery_url(info.data.get("redis_url")) or beside.get(broker.split(":")[0])
+        found = celery_url(url or info.data.get("redis_url")) or beside.get(broker.split(":")[0])
         if broker and (found is None or found.startswith(("amqp:", "rpc:"))):
             raise ValueError(
                 "name a store that keeps results, such as redis://host:6379/1; the broker does not"

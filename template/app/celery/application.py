@@ -60,7 +60,7 @@ def celery_settings(config: Mapping[str, Any]) -> dict[str, Any]:
         "broker_write_url": broker,
         "broker_transport": "app.celery.files:Transport" if scheme(broker) == "file" else None,
         "broker_transport_options": transport_options(config),
-        "broker_connection_timeout": PATIENCE,
+        "broker_connection_timeout": PATIENCE / 2,  # for each step of RabbitMQ's greeting, twice
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,  # a worker waits for its broker for ever
         # A connection that went stale is made anew, once; nobody waits for a broker that is down.

