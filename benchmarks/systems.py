@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks.scenarios import NPY, Form, Scenario, features, many, npy, v2
 
 PEERS = Path(__file__).parent / "peers"
-OURS = "ours"
+OURS, OURS_NPY = "ours", "ours-npy"
 SAMPLE, FASTAPI, MOSEC_TUNED = "sample", "fastapi", "mosec-tuned"
 TUNED = {"fastapi-tuned", MOSEC_TUNED}  # not as documented
 
@@ -117,8 +117,8 @@ SYSTEMS = [
         only_many=True,
     ),
     System(
-        "ours-npy",
-        "this template, npy in",
+        OURS_NPY,
+        "this template, arrays in",
         "",
         commands={},
         forms=our_bulk(NPY),
