@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from queue import Empty
 from select import select
+from ssl import CERT_REQUIRED
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -99,6 +100,13 @@ def test_redis_is_read_by_our_channel(app: Flask, url: str, tls: bool) -> None:
     connection = app.extensions["celery"].connection_for_read(url)
     assert connection.get_transport_cls() is redis.Transport
     assert bool(connection.ssl) is tls
+
+
+def test_certificates_of_a_redis_are_checked() -> None:
+    app = create_app({**SERVERS, "APP_ENV": "test", "REDIS_URL": "rediss://a/0"})
+    celery_app = app.extensions["celery"]
+    assert celery_app.backend.connparams["ssl_cert_reqs"] is CERT_REQUIRED
+    assert celery_app.connection_for_read().ssl == {"ssl_cert_reqs": CERT_REQUIRED}
 
 
 @pytest.fixture
