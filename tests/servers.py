@@ -74,7 +74,7 @@ class RabbitMQ:
 
     def __init__(self, folder: Path) -> None:
         assert RABBITMQ.exists(), "Install it for this test: apt-get install rabbitmq-server"
-        self.port, distribution = free_port(), free_port()
+        self.port, distribution, names = free_port(), free_port(), free_port()
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}//"
         own = {"mnesia": "MNESIA_BASE", "log": "LOG_BASE", "pid": "PID_FILE"}
         variables = {
@@ -86,8 +86,9 @@ class RabbitMQ:
             "SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
         } | {name: str(folder / file) for file, name in own.items()}
         self.environment = os.environ | {f"RABBITMQ_{k}": v for k, v in variables.items()}
-        # Its cookie lies in the home folder; its helper for names listens here only.
-        self.environment |= {"HOME": str(folder), "ERL_EPMD_ADDRESS": "127.0.0.1"}
+        # Its cookie lies in the home folder; epmd, which knows the names of nodes, is its own.
+        self.environment |= {"HOME": str(folder)}
+        self.environment |= {"ERL_EPMD_ADDRESS": "127.0.0.1", "ERL_EPMD_PORT": str(names)}
         self.start()
 
     def start(self) -> None:
@@ -105,3 +106,14 @@ class RabbitMQ:
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         self.send(how)
         self.process.wait(30)
+
+    def close(self) -> None:
+        """Leave nothing running."""
+        self.send(signal.SIGCONT)
+        self.stop(signal.SIGKILL)
+        for _ in range(50):  # epmd stays while it believes that the node lives
+            done = subprocess.run(["epmd", "-kill"], env=self.environment, capture_output=True)
+            if done.returncode == 0:
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"epmd stays: {done.stdout!r}")

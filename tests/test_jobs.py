@@ -69,10 +69,8 @@ def redis(tmp_path: Path) -> Iterator[Redis]:
 def rabbitmq(tmp_path: Path) -> Iterator[RabbitMQ]:
     folder = tmp_path / "rabbitmq"
     folder.mkdir()
-    rabbitmq = RabbitMQ(folder)
-    yield rabbitmq
-    rabbitmq.send(signal.SIGCONT)
-    rabbitmq.stop(signal.SIGKILL)
+    with closing(RabbitMQ(folder)) as rabbitmq:
+        yield rabbitmq
 
 
 @pytest.fixture

@@ -80,8 +80,10 @@ def commit(folder: Path) -> None:
 
 
 def repository(folder: Path, origin: Path = ROOT) -> Path:
-    """A clone of the template's repository, whose last commit is the tree as it lies here."""
-    if (origin / ".git").exists():
+    """A clone of the template's repository, whose last commit is the tree as it lies here; where
+    there is no history, as in a shallow clone, that commit is the only one.
+    """
+    if has_history(origin):
         git(origin, "clone", "--quiet", "--no-hardlinks", str(origin), str(folder))
         for name in SOURCES:
             if (folder / name).is_dir():
@@ -92,6 +94,12 @@ def repository(folder: Path, origin: Path = ROOT) -> Path:
     snapshot(origin, folder)
     commit(folder)
     return folder
+
+
+def has_history(folder: Path) -> bool:
+    if not (folder / ".git").exists():
+        return False
+    return git(folder, "rev-parse", "--is-shallow-repository").strip() == "false"
 
 
 def releases(template: Path) -> list[str]:

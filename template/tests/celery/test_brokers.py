@@ -103,8 +103,9 @@ def test_redis_is_read_by_our_channel(app: Flask, url: str, tls: bool) -> None:
 
 
 def test_certificates_of_a_redis_are_checked() -> None:
-    app = create_app({**SERVERS, "APP_ENV": "test", "REDIS_URL": "rediss://a/0"})
-    celery_app = app.extensions["celery"]
+    config = load_settings({**SERVERS, "APP_ENV": "test", "REDIS_URL": "rediss://a/0"})
+    celery_app = Celery(backend=config["CELERY_RESULT_BACKEND"], set_as_current=False)
+    celery_app.config_from_object(celery_settings(config))
     assert celery_app.backend.connparams["ssl_cert_reqs"] is CERT_REQUIRED
     assert celery_app.connection_for_read().ssl == {"ssl_cert_reqs": CERT_REQUIRED}
 
