@@ -175,16 +175,26 @@ def test_schemathesis_finds_nothing(server: Server, tmp_path: Path, with_token: 
     assert "Traceback" not in server.log.read_text()
 
 
-def test_prod_logs_json_and_finishes_what_it_began(service: Path) -> None:
+@pytest.fixture
+def production(service: Path, tmp_path: Path) -> dict[str, str]:
+    """The variables that ``prod`` asks for, and a database that is migrated."""
     environment = {
         "APP_ENV": "prod",
         "SECRET_KEY": "s" * 32,
         "JWT_SECRET_KEY": "j" * 32,
-        "DATABASE_URL": f"sqlite:///{service / 'prod.db'}",
+        "DATABASE_URL": f"sqlite:///{tmp_path / 'prod.db'}",
         "CELERY_BROKER_URL": "filesystem://localhost",
     }
+    upgrade = [str(SCRIPTS / "flask"), "--app", "wsgi", "db", "upgrade"]
+    subprocess.run(upgrade, cwd=service, env=os.environ | environment, check=True)
+    return environment
+
+
+def test_prod_logs_json_and_finishes_what_it_began(
+    service: Path, production: dict[str, str]
+) -> None:
     (service / "log.txt").unlink(missing_ok=True)
-    with serve(service, **environment) as server, start_request(server) as slow:
+    with serve(service, **production) as server, start_request(server) as slow:
         os.kill(server.process.pid, signal.SIGTERM)
         time.sleep(0.5)
         slow.sendall(b'"x"}')
@@ -194,6 +204,33 @@ def test_prod_logs_json_and_finishes_what_it_began(service: Path) -> None:
     lines = server.log.read_text().splitlines()
     events = [json.loads(line) for line in lines]
     assert any(event.get("request_id") == "slow-one" for event in events)
+
+
+@pytest.mark.parametrize("attempt", [1, 2])  # a signal goes astray in two of three
+def test_sigterm_ends_workers_that_hash_passwords(
+    service: Path, production: dict[str, str], attempt: int
+) -> None:
+    """Hashes take threads of their own, which a signal may interrupt in the place of Python's."""
+    with serve(service, **production) as server, ThreadPoolExecutor(12) as pool:
+        server.login()
+        callers = [pool.submit(login_until_refused, server.address) for _ in range(12)]
+        time.sleep(3)
+        os.kill(server.process.pid, signal.SIGTERM)
+        assert server.process.wait(25) == 0
+        assert sum(caller.result(30) for caller in callers)
+    assert "refused to gracefully stop" not in server.log.read_text()
+
+
+def login_until_refused(address: str) -> int:
+    """How often somebody logged in. Whatever was accepted has to be answered."""
+    count = 0
+    while True:
+        try:
+            response = httpx.post(f"{address}/api/v1/auth/login", json=ANN, timeout=60)
+        except httpx.ConnectError:
+            return count
+        assert response.status_code == 200
+        count += 1
 
 
 def start_request(server: Server) -> socket.socket:
@@ -223,6 +260,16 @@ def test_prod_says_what_is_missing(service: Path) -> None:
         for name in ("SECRET_KEY", "JWT_SECRET_KEY", "DATABASE_URL"):
             assert f"{name}: Field required" in result.stderr
         assert "CELERY_BROKER_URL: Value error, name a broker" in result.stderr
+        assert "Respawning" not in result.stderr  # no worker is tried twice
+
+
+@pytest.mark.parametrize("name", ["PORT", "WEB_CONCURRENCY", "WEB_THREADS", "LOG_LEVEL"])
+def test_the_server_names_a_variable_that_is_wrong(service: Path, name: str) -> None:
+    command = [str(SCRIPTS / "python"), "serve.py"]
+    environment = os.environ | {name: "many"}
+    result = subprocess.run(command, cwd=service, env=environment, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"Error: {name} is 'many'; set it to ")
 
 
 def test_bad_commands_end_in_one_line(service: Path) -> None:
