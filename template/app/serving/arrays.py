@@ -24,6 +24,12 @@ LARGEST = float(np.finfo(np.float32).max)
 #: What reading goes through where a body is not as plain as that.
 NOT_PLAIN = (struct.error, LookupError, OverflowError, TypeError, ValueError)
 
+#: By version of NumPy's format.
+HEADER_READERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
 #: A finite number that single precision can hold; text and booleans are none.
 Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]
 
@@ -113,12 +119,13 @@ def read_header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Shape, whether columns come first, and type. Clients send the same few again and again."""
     stream = BytesIO(header)
     try:
-        version = np.lib.format.read_magic(stream)
-        if version == (1, 0):
-            return np.lib.format.read_array_header_1_0(stream)
-        return np.lib.format.read_array_header_2_0(stream)
-    except Exception:  # whatever NumPy's parser makes of any bytes
+        read = HEADER_READERS[np.lib.format.read_magic(stream)]
+        shape, fortran_order, dtype = read(stream)
+        if bool in map(type, shape):  # NumPy's parser takes it for a whole number
+            raise ValueError("no size")
+    except Exception:  # whatever that parser makes of any bytes
         raise BadRequest("The body is not an array in NumPy's .npy format.") from None
+    return shape, fortran_order, dtype
 
 
 def refuse(detail: str) -> NoReturn:

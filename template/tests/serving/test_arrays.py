@@ -100,12 +100,29 @@ def test_what_is_not_taken_is_refused() -> None:
             read_npy(body, 4)
 
 
+def test_an_odd_header_is_refused() -> None:
+    good = npy(np.zeros((2, 4)))
+    shapes = ["(-2, 4)", "(2, -4)", f"({10**30}, 4)", f"(2, {2**63 - 1})", "()", "(2, 4, 1)"]
+    types = ["''", "'O'", "'f8,f8'", "'(2,)f4'", "('<f8', (1,))", "('<f8', [('a', 'O')])", "[]"]
+    types += ["[('a', '<f8')]", "[('', '<f8')]", "('O', '<f8')", "'<U2'", "None", "1", "{}"]
+    cases = [("(2, 4)", shape) for shape in shapes] + [("'<f8'", kind) for kind in types]
+    for old, new in cases:
+        header = good[10:128].decode().replace(old, new)
+        body = good[:8] + len(header).to_bytes(2, "little") + header.encode() + good[128:]
+        with pytest.raises((BadRequest, Invalid)):
+            read_npy(body, 4)
+
+
 def test_what_is_no_array_is_refused() -> None:
     good = npy(np.zeros((2, 4)))
     huge = good.replace(b"(2, 4)", b"(9, 4)")
     odd = [b"", b"{}", good[:20], good[:-1], good + b"\0", huge, b"PK\3\4" + good]
     odd += [good[:6] + b"\3" + good[7:], good.replace(b"'shape'", b"'shap\xff'")]
     odd.append(good.replace(b"{'descr'", b"[[[[[[[["))
+    for shape in (b"(True,4)", b"(2,True)", b"(2.,4)", b"[2, 4]", b"(2L,4M)"):
+        odd.append(good.replace(b"(2, 4)", shape))
+    new = npy(np.zeros((2, 4)), (2, 0))
+    odd += [new[:6] + version + new[8:] for version in (b"\0\0", b"\2\1", b"\3\0", b"\t\0")]
     for body in odd:
         with pytest.raises(BadRequest):
             read_npy(body, 4)
