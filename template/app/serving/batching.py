@@ -73,7 +73,7 @@ class Batcher:
         compute: the model; it is called by one thread at a time, but for requests that go alone.
         model: its name in the metrics.
         batch_rows: most rows of a shared call. A request with as many goes alone, past the queue.
-        queue_rows: most rows that may wait.
+        queue_rows: most rows that may wait. A request with more gets in where no other waits.
     """
 
     def __init__(self, compute: Compute, model: str, batch_rows: int, queue_rows: int) -> None:
@@ -108,7 +108,7 @@ class Batcher:
     def enter(self, entry: Entry) -> bool:
         """Queue a request; whether it leads."""
         with self.lock:
-            if self.waiting + len(entry.rows) > self.queue_rows:
+            if self.waiting and self.waiting + len(entry.rows) > self.queue_rows:
                 raise QueueFull
             self.queue.append(entry)
             self.count(len(entry.rows))

@@ -147,6 +147,18 @@ def test_a_full_queue_refuses(model: Model, pool: ThreadPoolExecutor) -> None:
     assert answers(futures) == [[2], [4, 6], [12]]
 
 
+def test_more_rows_than_may_wait_get_in_where_no_other_waits(
+    model: Model, pool: ThreadPoolExecutor
+) -> None:
+    batching = batcher(model, queue_rows=2)
+    assert batching(rows(1, 2, 3)).tolist() == [[2], [4], [6]]
+    futures = hold(pool, model, batching, rows(4), rows(5, 6, 7))
+    with pytest.raises(QueueFull):
+        batching(rows(8))
+    model.released.set()
+    assert answers(futures) == [[8], [10, 12, 14]]
+
+
 def test_a_thread_that_ends_in_a_call_takes_nobody_along(
     model: Model, pool: ThreadPoolExecutor
 ) -> None:

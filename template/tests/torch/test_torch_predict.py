@@ -119,7 +119,8 @@ def test_a_full_queue_is_503(
     app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models: TorchModels = app.extensions["torch"]
-    full = Batcher(models.get().compute, "torch", batch_rows=2, queue_rows=0)
+    full = Batcher(models.get().compute, "torch", batch_rows=2, queue_rows=1)
+    full.waiting = 1  # as if another request waited
     monkeypatch.setattr(models, "classifier", Classifier(full, []))
     response = client.post(URL, json={"inputs": ROWS[:1]})
     assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
