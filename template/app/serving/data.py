@@ -26,34 +26,41 @@ class Data:
 
 
 def read_csv(path: Path, features: int, fewest: int) -> Data:
-    """A CSV file: a header, then on each line so many numbers and a label.
+    """A CSV file: a header, then on each line so many numbers and a label. Blank lines are skipped.
 
     Raises:
         BadData: it is not that, has one label only, or one on fewer lines than ``fewest``.
     """
     try:
-        lines = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
+        with path.open(encoding="utf-8-sig", newline="") as file:  # Excel begins with a BOM
+            reader = csv.reader(file)
+            lines = [(reader.line_num, cells) for cells in reader if any(map(str.strip, cells))]
     except (OSError, ValueError, csv.Error):
         raise BadData(f"{path} is not a CSV file in UTF-8.") from None
-    if len(lines) < 2 or len(lines[0]) != features + 1:
-        raise BadData(f"{path}: begin with a header of {features} features and the label.")
-    rows = [
-        read_line(f"{path}, line {number}", line, features)
-        for number, line in enumerate(lines[1:], 2)
-    ]
+    names = lines.pop(0)[1] if lines else []
+    if len(names) != features + 1 or all(map(is_number, names[:-1])):
+        raise BadData(
+            f"{path}: begin with a header of {features} features and a label, separated by commas."
+        )
+    rows = [read_line(f"{path}, line {number}", cells, features) for number, cells in lines]
     labels, classes, counts = np.unique(
-        [line[-1] for line in lines[1:]], return_inverse=True, return_counts=True
+        [cells[-1] for _, cells in lines], return_inverse=True, return_counts=True
     )
     if len(labels) < 2 or counts.min() < fewest:
         raise BadData(f"{path}: at least two labels are needed, each on {fewest} lines.")
-    return Data(np.array(rows), classes, lines[0][:-1], [str(label) for label in labels])
+    return Data(np.array(rows), classes, names[:-1], [str(label) for label in labels])
 
 
-def read_line(where: str, line: list[str], features: int) -> list[float]:
-    try:
-        numbers = [float(cell) for cell in line[:-1]]
-    except ValueError:
-        numbers = []
-    if len(numbers) != features or not all(abs(number) <= LARGEST for number in numbers):
+def read_line(where: str, cells: list[str], features: int) -> list[float]:
+    *numbers, label = cells
+    if len(numbers) != features or not all(map(is_number, numbers)) or not label.strip():
         raise BadData(f"{where}: {features} finite numbers and a label are due.")
-    return numbers
+    return [float(number) for number in numbers]
+
+
+def is_number(cell: str) -> bool:
+    """Whether single precision can hold it; Python would take 1_0 for ten."""
+    try:
+        return "_" not in cell and abs(float(cell)) <= LARGEST
+    except ValueError:
+        return False
