@@ -9,13 +9,15 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from itertools import cycle, product
+from itertools import cycle, islice, product
 from pathlib import Path
 from typing import Any
 
 import copier
 import covertable
 import yaml
+
+import cookiecutter_answers
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -75,15 +77,22 @@ class Combination:
 
     @classmethod
     def parse(cls, text: str) -> "Combination":
-        """Read ``crud,torch:cuda python_version=3.12 name=wild``; what is left out is the default.
+        """Read ``crud, torch:cuda python_version=3.12 name=wild``; what is left out is the default.
 
         Raises:
             ValueError: with a sentence that says what is not known, and what is.
         """
-        words, *others = text.split() or ["nothing"]
-        named = "" if words == "nothing" else ",".join(components()) if words == "all" else words
-        answers = dict(complete(word) for word in named.split(",") if word)
-        answers |= {key: value for key, _, value in (word.partition("=") for word in others)}
+        words, *others = re.sub(r"\s*,\s*", ",", text).split() or [""]
+        everything = {"nothing": [], "all": components()}
+        answers = dict(complete(word) for word in everything.get(words, words.split(",")))
+        for other in others:
+            key, equals, value = other.partition("=")
+            if not equals or key in components():
+                raise ValueError(
+                    f"Write {other!r} with a comma before it if it is a component; other answers "
+                    "are written as python_version=3.12."
+                )
+            answers[key] = value
         for key, value in answers.items():
             if value not in levels().get(key, []):
                 known = [level for levels_ in levels().values() for level in levels_ if level]
@@ -145,14 +154,32 @@ def default_levels() -> dict[str, str]:
     return dict.fromkeys(components(), "") | {"python_version": python_version, "name": "tame"}
 
 
-def all_combinations() -> Iterator[Combination]:
-    """Every choice of components and their variants. The other answers take turns."""
-    names = components()
-    turns = product(levels()["python_version"], levels()["name"])
-    choices = product(*(levels()[name] for name in names))
-    for choice, (python_version, name) in zip(choices, cycle(turns), strict=False):
-        answers = dict(zip(names, choice, strict=True))
-        yield Combination.of(answers | {"python_version": python_version, "name": name})
+def default_combination() -> Combination:
+    """What ``copier copy --defaults`` renders."""
+    known: dict[str, Any] = {}
+    for name in cookiecutter_answers.QUESTIONS:
+        known[name] = cookiecutter_answers.default(name, known)
+    return Combination.parse(",".join(known["components"]) or "nothing")
+
+
+def all_combinations() -> list[Combination]:
+    """Every choice of components and their variants. Of the other answers, each pair is shuffled
+    among them as often as any, always alike; the service of the defaults has theirs.
+    """
+    names, default = components(), default_combination()
+    choices = list(product(*(levels()[name] for name in names)))
+    usual = (default.python_version, default.name)
+    turns = list(islice(cycle(product(levels()["python_version"], levels()["name"])), len(choices)))
+    random.Random(0).shuffle(turns)
+    place = choices.index(tuple(default.levels[name] for name in names))
+    other = turns.index(usual)
+    turns[place], turns[other] = turns[other], turns[place]
+    return [
+        Combination.of(
+            dict(zip(names, choice, strict=True)) | {"python_version": python, "name": name}
+        )
+        for choice, (python, name) in zip(choices, turns, strict=True)
+    ]
 
 
 def expected_count() -> int:
@@ -164,17 +191,17 @@ def expected_count() -> int:
 
 
 def covering(strength: int) -> list[Combination]:
-    """A covering array, in which any ``strength`` answers meet in all their values, and the two
-    extremes.
+    """A covering array, in which any ``strength`` answers meet in all their values, the two
+    extremes, and the service of the defaults.
     """
     rows = covertable.make(levels(), strength=min(strength, len(levels())))
-    found = [Combination.parse("nothing"), Combination.parse("all")]
+    found = [Combination.parse("nothing"), Combination.parse("all"), default_combination()]
     return list(dict.fromkeys([*found, *map(Combination.of, rows)]))
 
 
 def sample(count: int, seed: int) -> list[Combination]:
     """So many different ones by chance, the same for the same seed; all where there are no more."""
-    everything = list(all_combinations())
+    everything = all_combinations()
     return random.Random(seed).sample(everything, min(count, len(everything)))
 
 

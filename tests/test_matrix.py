@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
+from collections import Counter
 from collections.abc import Callable
 from itertools import combinations, product
 from pathlib import Path
@@ -20,11 +21,13 @@ from tests.combinations import (
     all_combinations,
     components,
     covering,
+    default_combination,
     expected_count,
     levels,
     render,
     sample,
 )
+from tests.engines import tree
 from tests.matrix.forks import Forks, Outcome
 from tests.matrix.static import check_batch
 
@@ -40,10 +43,29 @@ def test_any_so_many_answers_meet_in_all_their_values(strength: int) -> None:
 
 
 def test_every_combination_is_listed_once_and_can_be_named() -> None:
-    everything = list(all_combinations())
+    everything = all_combinations()
     assert len(everything) == expected_count() == len({c.chosen for c in everything})
     assert [Combination.parse(str(combination)) for combination in everything] == everything
-    assert {c.python_version for c in everything} == set(levels()["python_version"])
+    assert all_combinations() == everything
+
+
+def test_the_other_answers_of_all_combinations_depend_on_nothing() -> None:
+    rows = [combination.levels for combination in all_combinations()]
+    for names in combinations(levels(), 2):
+        met = Counter(tuple(row[name] for name in names) for row in rows)
+        pairs = list(product(*(levels()[name] for name in names)))
+        assert set(met) == set(pairs), names
+        assert min(met.values()) > 0.7 * len(rows) / len(pairs), f"{names} are tied: {met}"
+        if {"python_version", "name"} == set(names):
+            assert max(met.values()) - min(met.values()) <= 1
+
+
+def test_the_service_of_the_defaults_is_among_all(template: Path, tmp_path: Path) -> None:
+    default = default_combination()
+    assert default in all_combinations()
+    assert default in covering(1)
+    ours = render(template, tmp_path / "ours", **default.answers)
+    assert tree(ours) == tree(render(template, tmp_path / "defaults"))
 
 
 def test_a_sample_is_the_same_for_the_same_seed() -> None:
@@ -57,9 +79,21 @@ def test_a_toggle_is_one_component_more_or_less() -> None:
     assert [len(names ^ set(base.components)) for names in toggled] == [1] * len(components())
 
 
-@pytest.mark.parametrize("text", ["blockchain", "crud python_version=2.7", "crud speed=11", "x y"])
+@pytest.mark.parametrize("text", ["blockchain", "crud python_version=2.7", "crud speed=11", ""])
 def test_what_is_no_combination_is_answered_with_what_there_is(text: str) -> None:
-    with pytest.raises(ValueError, match=r"There is no '.+'\. There are: crud, "):
+    with pytest.raises(ValueError, match=r"There is no '.*'\. There are: crud, "):
+        Combination.parse(text)
+
+
+def test_blanks_beside_commas_do_not_count() -> None:
+    spaced = Combination.parse(" crud ,torch:cuda,  jwt  name=wild ")
+    assert spaced == Combination.parse("crud,torch:cuda,jwt name=wild")
+    assert str(spaced) == "crud,jwt,torch:cuda name=wild"
+
+
+@pytest.mark.parametrize("text", ["crud jwt", "crud, jwt probes name=wild", "crud jwt="])
+def test_what_stands_apart_is_no_component(text: str) -> None:
+    with pytest.raises(ValueError, match=r"Write '\w+=?' with a comma before it"):
         Combination.parse(text)
 
 
@@ -203,6 +237,12 @@ def test_ctrl_c_keeps_what_is_done(tmp_path: Path, mypy_cache: Path) -> None:
     [
         ("--only=blockchain", "There is no 'blockchain'. There are: crud, "),
         ("--shard=17/16", "'17/16' is no shard; write 3/16 for the third of 16"),
+        ("--only=crud jwt", "Write 'jwt' with a comma before it if it is a component"),
+        ("--sample=0", "'0' is no whole number from 1 on"),
+        ("--sample=-1", "'-1' is no whole number from 1 on"),
+        ("--strength=0", "'0' is no whole number from 1 on"),
+        ("--strength=-1", "'-1' is no whole number from 1 on"),
+        ("--jobs=two", "'two' is no whole number from 1 on"),
     ],
 )
 def test_a_bad_argument_is_answered_in_a_sentence(argument: str, sentence: str) -> None:

@@ -16,9 +16,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         description="Render, check and test combinations of answers; by default a covering array.",
     )
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--strength", type=int, default=3, help="any so many answers meet (3)")
+    which.add_argument("--strength", type=positive, default=3, help="any so many answers meet (3)")
     which.add_argument("--all", action="store_true", help="every combination there is")
-    which.add_argument("--sample", type=int, metavar="N", help="so many by chance")
+    which.add_argument("--sample", type=positive, metavar="N", help="so many by chance")
     which.add_argument(
         "--only",
         action="append",
@@ -30,7 +30,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--shard", type=shard, default=(1, 1), metavar="I/N", help="one part of N")
     parser.add_argument("--resume", action="store_true", help="keep what passed in the last run")
     parser.add_argument("--fail-fast", action="store_true", help="stop at the first failure")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at once")
+    parser.add_argument(
+        "--jobs", type=positive, default=os.cpu_count() or 1, help="processes at once"
+    )
     parser.add_argument("--limit", type=float, default=300, help="seconds for one combination")
     parser.add_argument("--report", type=Path, default=Path("matrix-report"), help="folder")
     parser.add_argument("--cache", type=Path, default=Path(".mypy_cache"), help="mypy's folder")
@@ -42,6 +44,12 @@ def combination(text: str) -> Combination:
         return Combination.parse(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+    return int(text)
 
 
 def shard(text: str) -> tuple[int, int]:
@@ -56,7 +64,7 @@ def select(arguments: argparse.Namespace) -> list[Combination]:
     if arguments.only:
         chosen = list(dict.fromkeys(arguments.only))
     elif arguments.all:
-        chosen = list(all_combinations())
+        chosen = all_combinations()
         assert len(set(chosen)) == expected_count()
     elif arguments.sample:
         chosen = sample(arguments.sample, arguments.seed)

@@ -23,6 +23,7 @@ from cookiecutter.main import cookiecutter
 
 from tests.combinations import ROOT, Combination, covering, render
 from tests.engines import SOURCES, as_text, cache_compiled_templates, snapshot, tree
+from tests.matrix.__main__ import positive
 from tests.matrix.forks import Forks
 from tests.matrix.progress import Progress
 
@@ -188,8 +189,10 @@ def assert_same_tree(service: Path, fresh: Path) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="nox -s update --", description=__doc__)
-    parser.add_argument("--strength", type=int, default=2, help="of the covering array (2)")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at once")
+    parser.add_argument("--strength", type=positive, default=2, help="of the covering array (2)")
+    parser.add_argument(
+        "--jobs", type=positive, default=os.cpu_count() or 1, help="processes at once"
+    )
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="update-"))
     try:
