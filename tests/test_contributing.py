@@ -18,6 +18,19 @@ STEPS = re.findall(
 )
 
 
+#: What its last bullet asks for.
+QUESTION = """\
+volume:
+  type: str
+  help: How loud is a greeting?
+  default: soft
+  choices: [soft, loud]
+  when: "{{ 'greetings' in components }}"
+"""
+#: Of the tests of the questions, the quick ones that look at all of them.
+QUICK = "people_see or asked_with or not_written or accelerator or follows or listed or has_"
+
+
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     return copy_repository(tmp_path / "copy")
@@ -64,6 +77,21 @@ def test_a_component_is_added_by_its_steps(copy: Path) -> None:
     )
     assert found.returncode == 0, found.stdout + found.stderr
     assert "Combinations: 3 expected, 3 run, 3 passed" in found.stdout
+
+
+def test_the_questions_are_tested_with_an_addition(copy: Path) -> None:
+    for step in STEPS:
+        follow(copy, *step)
+    follow(copy, "copier.yml", "before", "\npython_version:", QUESTION)
+    module = [sys.executable, "-m", "tests.cookiecutter_json"]
+    subprocess.run(module, cwd=copy, check=True)
+    files = ["tests/test_questions.py", "tests/test_cookiecutter.py"]
+    command = [sys.executable, "-m", "pytest", "--quiet", "--maxfail=1", "-k", QUICK, *files]
+    result = subprocess.run(command, cwd=copy, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout
+    assert " skipped" not in result.stdout
+    known = matrix(copy, "--only=greetings:shrill")
+    assert "greetings:soft, greetings:loud" in known.stderr
 
 
 def test_a_component_without_its_oracle_is_red(copy: Path) -> None:

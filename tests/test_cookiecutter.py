@@ -20,7 +20,7 @@ from pytest_cookies.plugin import Cookies
 from tests import cookiecutter_json, engines
 from tests.combinations import components, render
 from tests.engines import Prepared, bake, tree
-from tests.test_questions import CONTRACT, asked, choices
+from tests.test_questions import asked, choices
 
 HOSTILE = [
     "The \"Best\" 'One' \\ of {{ 7 * 7 }}",
@@ -113,9 +113,10 @@ def test_people_see_what_can_be_chosen() -> None:
 
 
 def test_questions_are_asked_with_their_defaults(template: Path, tmp_path: Path) -> None:
-    typed = "Pets\n\nminimal\nprobes crud\n\n3.13\n"
-    service = project(tmp_path / "projects", str(template), input=typed)
     answers = {"project_name": "Pets", "preset": "minimal", "python_version": "3.13"}
+    typed = answers | {"components": "probes crud"}
+    lines = "".join(f"{typed.get(name, '')}\n" for name in asked())
+    service = project(tmp_path / "projects", str(template), input=lines)
     expected = render(template, tmp_path / "service", components=["crud", "probes"], **answers)
     assert tree(service) == tree(expected)
     result = run(tmp_path / "projects", str(template), input="Cats\n\nfoo\n")
@@ -208,13 +209,11 @@ def altered(template: Path, tmp_path: Path) -> Path:
     """A version in which PyTorch is written and uploads are not, whatever is written today."""
     folder = shutil.copytree(template, tmp_path / "altered")
     config = yaml.safe_load((folder / "copier.yml").read_text())
-    choices = {name: name for name in config["components"]["choices"]} | dict(
-        zip(config["components"]["choices"], CONTRACT, strict=True)
-    )
+    listed = dict(zip(config["components"]["choices"], choices("components"), strict=True))
     sentence = "{{ 'Leave it out, or take ' ~ written[0] ~ '.' }}"
-    config["components"]["choices"] = choices | {
+    config["components"]["choices"] = listed | {
         label: {"value": "uploads", "validator": sentence}
-        for label, value in choices.items()
+        for label, value in listed.items()
         if value == "uploads"
     }
     config["preset"]["choices"] = {"ml": {"value": "ml", "validator": sentence}, "crud": "crud"}
