@@ -5,8 +5,13 @@ Cookiecutter loads ``Answers`` as a local extension, so that a bad answer ends t
 and before a folder is made. A hook is too late: Cookiecutter logs a traceback when one fails.
 """
 
+import atexit
 import re
+import shutil
+import sys
+import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import cache
 from itertools import takewhile
 from pathlib import Path
@@ -39,6 +44,28 @@ class Answers(Extension):
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         environment.filters.update(default_answer=default_answer, answer=answer)
+        for folder in filter(is_temporary_copy, map(Path, sys.path)):
+            atexit.register(remove_copy, folder)
+
+
+def is_temporary_copy(folder: Path) -> bool:
+    """Is it what Cookiecutter made of this repository for one run? Only there ``template/`` has
+    Cookiecutter's name, alone in a new folder among the temporary ones.
+    """
+    made = folder.resolve().parent
+    return (
+        (folder / TREE).is_dir()
+        and made.name.startswith("cookiecutter")
+        and made.parent == Path(tempfile.gettempdir()).resolve()
+        and list(made.iterdir()) == [folder.resolve()]
+    )
+
+
+def remove_copy(folder: Path) -> None:
+    """Cookiecutter removes its copy only after a success, and never the folder that it is in."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):
+        folder.parent.rmdir()
 
 
 def default_answer(given: Mapping[str, Any], name: str) -> str:

@@ -17,6 +17,8 @@ from cookiecutter_answers import (  # noqa: E402
     QUESTIONS,
     TREE,
     asked,
+    is_temporary_copy,
+    remove_copy,
     render,
 )
 
@@ -74,13 +76,20 @@ def alias(name: str) -> str:
 
 
 def main() -> None:
+    tree = (REPO / CONFIG["_subdirectory"]).rename(REPO / TREE)
     print(render(CONFIG["_message_before_copy"], {}))
     path = REPO / "cookiecutter.json"
     path.write_text(json.dumps(add_values(json.loads(path.read_text("utf-8")))), "utf-8")
-    tree = (REPO / CONFIG["_subdirectory"]).rename(REPO / TREE)
     (tree / ANSWERS_FILE).rename(REPO / ANSWERS_FILE)
     for path in filter(Path.is_file, tree.rglob("*")):
         prepend_aliases(path)
 
 
-main()
+try:
+    main()
+except BaseException as error:
+    if is_temporary_copy(REPO):
+        remove_copy(REPO)
+    if isinstance(error, KeyboardInterrupt):
+        sys.exit(1)  # Cookiecutter says the rest
+    raise

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import zipfile
@@ -18,7 +19,7 @@ from copier import VcsRef
 from pytest_cookies.plugin import Cookies
 
 from tests import cookiecutter_json, engines
-from tests.combinations import components, render
+from tests.combinations import ROOT, components, render
 from tests.engines import Prepared, bake, tree
 from tests.test_questions import asked, choices
 
@@ -61,18 +62,30 @@ def run(
     folder: Path, *arguments: str, python: str = sys.executable, **options: Any
 ) -> "subprocess.CompletedProcess[str]":
     """The command as people run it, with a home folder of its own beside the projects."""
-    home = folder.parent / "home"
-    home.mkdir(parents=True, exist_ok=True)
-    folder.mkdir(exist_ok=True)
-    options = {"env": os.environ | {"HOME": str(home), "TMPDIR": str(home)}} | options
+    options = {"env": environment(folder)} | options
     command = [python, "-m", "cookiecutter", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, **options)
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Variables that keep what the command writes beside the folder of the projects."""
+    home, temporary = folder.parent / "home", folder.parent / "temporary"
+    for place in (home, temporary, folder):
+        place.mkdir(parents=True, exist_ok=True)
+    return os.environ | {"HOME": str(home), "TMPDIR": str(temporary)}
+
+
+def left_behind(folder: Path) -> list[str]:
+    """What is left of Cookiecutter's copies of the template."""
+    temporary = folder.parent / "temporary"
+    return [path.name for path in temporary.iterdir() if path.name.startswith("cookiecutter")]
 
 
 def project(folder: Path, *arguments: str, **options: Any) -> Path:
     """The project that the command, which must end well, leaves in an empty folder."""
     result = run(folder, *arguments, **options)
     assert result.returncode == 0, result.stdout + result.stderr
+    assert "env" in options or left_behind(folder) == []
     (path,) = folder.iterdir()
     return path
 
@@ -202,6 +215,60 @@ def test_a_bad_answer_is_answered_with_one_sentence(
     assert (result.returncode, result.stderr) == (1, f"Error: {sentence}\n")
     assert "Traceback" not in result.stdout
     assert list((tmp_path / "projects").iterdir()) == []
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_ctrl_c_leaves_nothing_behind(template: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "projects"
+    with subprocess.Popen(
+        [sys.executable, "-m", "cookiecutter", str(template)],
+        cwd=folder.parent,
+        env=environment(folder),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        # What a shell runs in the background is deaf to it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        assert process.stdout is not None
+        while b"What is the service called?" not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        output = process.stdout.read().decode()
+    assert process.returncode == 1
+    assert "Traceback" not in output
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "found"),
+    [
+        ("cookiecutter1234/flask-template", True),
+        ("cookiecutter1234/below/flask-template", False),
+        ("clones/flask-template", False),
+    ],
+)
+def test_only_cookiecutters_own_copy_is_removed(
+    prepared: Prepared, template: Path, tmp_path: Path, place: str, found: bool
+) -> None:
+    code = "from cookiecutter_answers import *; print(is_temporary_copy(Path(sys.argv[1])))"
+    copy = shutil.copytree(prepared.folder, tmp_path / place)
+    (tmp_path / "cookiecutter5678").mkdir()
+    clone = shutil.copytree(template, tmp_path / "cookiecutter5678" / "flask-template")
+    for folder, verdict in ((copy, found), (clone, False)):
+        command = [sys.executable, "-c", code, str(folder)]
+        environment = os.environ | {"TMPDIR": str(tmp_path)}
+        said = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert said.stdout == f"{verdict}\n", said.stderr
+
+
+def test_a_failing_hook_leaves_nothing_behind(template: Path, tmp_path: Path) -> None:
+    broken = shutil.copytree(template, tmp_path / "broken")
+    with (broken / "cookiecutter.json").open("a") as file:
+        file.write("no JSON")
+    result = run(tmp_path / "projects", "--no-input", str(broken))
+    assert result.returncode == 1
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 @pytest.fixture
@@ -353,6 +420,7 @@ def test_a_users_own_defaults_count(template: Path, tmp_path: Path) -> None:
     assert result.returncode == 1
     assert result.stderr == 'components: write one text, "jwt, crud", not a list.\n'
     assert list((tmp_path / "lists").iterdir()) == []
+    assert left_behind(tmp_path / "lists") == []
 
 
 def test_a_replay_gives_the_same_again(template: Path, tmp_path: Path) -> None:
@@ -381,6 +449,7 @@ def test_an_edited_replay_is_refused(
     assert result.returncode == 1
     assert result.stderr.startswith(sentence)
     assert list((tmp_path / "second").iterdir()) == []
+    assert left_behind(tmp_path / "second") == []
 
 
 def test_overwriting_keeps_what_is_the_owners(template: Path, tmp_path: Path) -> None:
