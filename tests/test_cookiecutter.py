@@ -407,6 +407,27 @@ def test_a_zip_file_renders_too(template: Path, tmp_path: Path) -> None:
     }
 
 
+def test_a_service_of_a_zip_file_is_updated_as_the_readme_says(
+    repository: Path, tmp_path: Path
+) -> None:
+    archive, url = tmp_path / "flask-template.zip", f"git+file://{repository}"
+    git(repository, "archive", "--prefix=flask-template-1.0.0/", f"--output={archive}", "v1.0.0")
+    service = project(tmp_path / "projects", "--no-input", str(archive), "components=jwt")
+    path = service / ".copier-answers.yml"
+    said = re.findall(r"`(_\w+: )`", (ROOT / "README.md").read_text())
+    origin = dict(zip(said, (url, "v1.0.0"), strict=True))
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("_src_path: ")]
+    path.write_text("\n".join([*lines, *(key + value for key, value in origin.items()), ""]))
+    git(service, "init", "--quiet")
+    commit(service)
+    options: Any = {"defaults": True, "quiet": True, "overwrite": True, "vcs_ref": "HEAD"}
+    copier.run_update(service, **options)
+    shutil.rmtree(service / ".git")
+    assert (service / "DRAFT.md").exists()
+    copier.run_copy(url, tmp_path / "s", data={"components": ["jwt"]}, **options)
+    assert tree(service) == tree(tmp_path / "s")
+
+
 def test_a_users_own_defaults_count(template: Path, tmp_path: Path) -> None:
     config = tmp_path / "cookiecutterrc"
     defaults = {"project_name": "Pets", "python_version": 3.12, "components": "jwt, crud"}
