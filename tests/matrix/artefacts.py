@@ -1,0 +1,261 @@
+"""What the files of a rendered service that are no Python say of it and of each other: names,
+commands, paths and defaults.
+"""
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests import oracle
+from tests.combinations import Combination, values
+
+#: What the platform sets and no field of the settings has.
+PLATFORM_VARIABLES = {"APP_ENV", "HOST", "PORT", "SECRETS_DIR", "WEB_CONCURRENCY", "WEB_THREADS"}
+#: What must get neither into a repository nor into an image.
+PRIVATE = (".env", ".venv/bin/python", "app/__pycache__/a.pyc", "instance/app.db")
+#: What runs commands, and names files.
+WITH_COMMANDS = ("Dockerfile", "Procfile", "README.md", "compose.yaml")
+
+
+def assert_same(what: str, found: set[str], expected: set[str]) -> None:
+    missing, surplus = sorted(expected - found), sorted(found - expected)
+    assert not missing, f"{what} missing: {missing}"
+    assert not surplus, f"{what} that should not be there: {surplus}"
+
+
+def assert_known(what: str, found: set[str], known: set[str]) -> None:
+    assert found <= known, f"{what} that are not there: {sorted(found - known)}"
+
+
+def named(pattern: str, text: str) -> set[str]:
+    return set(re.findall(pattern, text, re.M))
+
+
+def check_texts(service: Path) -> None:
+    """Nothing of the template language is left, and no text has gaps where it was."""
+    for path in filter(Path.is_file, service.rglob("*")):
+        text = path.read_bytes().decode()
+        found = re.search(r"\{%|%\}|(?<!\$)\{\{[^{}]*\}\}|\bTODO\b|copier__", text)
+        name = path.relative_to(service)
+        assert found is None, f"residue in {name}: {found}"
+        assert "\n\n\n\n" not in text, f"a gap in {name}"
+        assert text.endswith("\n"), f"no end of line at the end of {name}"
+        assert not text.endswith("\n\n"), f"blank lines at the end of {name}"
+        assert "\r" not in text, f"an end of line of Windows in {name}"
+        assert not re.search(r"[ \t]\n", text), f"blanks at the end of a line of {name}"
+
+
+def check_names(service: Path, combination: Combination) -> None:
+    """What one file names, the others name alike, and so does the oracle."""
+    variables = oracle.variables(combination)
+    example = (service / ".env.example").read_text()
+    assert_same(".env.example's variables", named(r"^(?:# )?([A-Z_]+)=", example), variables)
+    check_processes(service, combination)
+    check_compose(service, combination)
+    check_image(service, combination)
+    check_workflow(service, combination)
+    check_project(service, combination)
+    check_readme(service, combination)
+    check_paths(service)
+    check_private(service)
+
+
+def check_processes(service: Path, combination: Combination) -> None:
+    """The image, compose and every manifest run the Procfile's commands, with known variables."""
+    lines = (service / "Procfile").read_text().splitlines()
+    processes = dict(line.split(": ", 1) for line in lines)
+    assert_same("process types", set(processes), oracle.processes(combination))
+    for name, text in processes.items():
+        assert text == oracle.COMMANDS[name], f"{name} runs {text!r}"
+    image = (service / "Dockerfile").read_text()
+    (command,) = re.findall(r"^CMD (.*)", image, re.M)
+    assert " ".join(json.loads(command)) == processes["web"], "the image runs another command"
+    known = oracle.variables(combination) | PLATFORM_VARIABLES
+    services = yaml.safe_load((service / "compose.yaml").read_text())["services"]
+    assert [name for name in services if "build" in services[name]] == ["web"], "one image is built"
+    for path in [service / "compose.yaml", *service.glob("deploy/**/*.yaml")]:
+        documents = list(yaml.safe_load_all(path.read_text()))
+        for container in containers(documents, services["web"]["image"]):
+            assert_known(f"variables in {path.name}", environment(container), known)
+            own = container.get("command")
+            if own:
+                text = own if isinstance(own, str) else " ".join(own)
+                assert text in processes.values(), f"{path.name} runs {text!r}: no process does"
+    assert_same("compose's services", set(services), oracle.containers(combination))
+    exposed = named(r"^EXPOSE (\d+)$", image)
+    assert {port.rpartition(":")[2] for port in services["web"]["ports"]} == exposed, "ports differ"
+    for server in set(services) - set(processes):
+        waiting = [name for name, s in services.items() if server in s.get("depends_on", {})]
+        assert waiting, f"nobody in compose waits for {server}"
+
+
+def containers(node: Any, image: str) -> Iterator[dict[str, Any]]:
+    """Everything in a manifest that runs this service's own image."""
+    if isinstance(node, dict):
+        if "image" in node and (node["image"] == image or "env" in node or "envFrom" in node):
+            yield node
+        for value in node.values():
+            yield from containers(value, image)
+    elif isinstance(node, list):
+        for value in node:
+            yield from containers(value, image)
+
+
+def environment(container: dict[str, Any]) -> set[str]:
+    listed = container.get("environment", {}), container.get("env", [])
+    return {*listed[0], *(entry["name"] for entry in listed[1])}
+
+
+def check_compose(service: Path, combination: Combination) -> None:
+    """Each container has what it waits for, its variables, its folders and its device."""
+    document = yaml.safe_load((service / "compose.yaml").read_text())
+    services = document["services"]
+    for name, container in services.items():
+        assert_known(
+            f"servers that {name} waits for", {*container.get("depends_on", [])}, {*services}
+        )
+    mounts = [volume.split(":") for s in services.values() for volume in s.get("volumes", [])]
+    assert_same("compose's volumes", set(document.get("volumes", {})), {name for name, _ in mounts})
+    gpu = oracle.accelerator(combination) == "cuda"
+    for name in oracle.processes(combination):
+        container = services[name]
+        expected = oracle.compose_variables(combination)
+        assert_same(f"variables of {name} in compose", environment(container), expected)
+        folders = {volume.split(":")[1] for volume in container.get("volumes", [])}
+        assert_same(f"folders of {name}", folders, oracle.folders(combination, name))
+        assert ("deploy" in container) is gpu, f"{name} and GPUs: {container.get('deploy')}"
+
+
+def compose_settings(service: Path) -> dict[str, str]:
+    """The variables of compose's ``web`` where the shell has none."""
+    document = yaml.safe_load((service / "compose.yaml").read_text())
+    variables = document["services"]["web"]["environment"]
+    return {k: re.sub(r"\$\{\w+:-(.*)\}", r"\1", v) for k, v in variables.items()}
+
+
+def check_image(service: Path, combination: Combination) -> None:
+    text = (service / "Dockerfile").read_text()
+    found = {name for name in named(r"\b([A-Z_]+)=", text) if "PYTHON" not in name} - {"PATH"}
+    known = oracle.variables(combination) | PLATFORM_VARIABLES
+    assert_known("the image's variables", found, known)
+    (block,) = re.findall(r"^ENV ((?:.*\\\n)*.*)$", text, re.M)
+    variables = named(r"\b([A-Z_]+)=", block)
+    assert_same("the image's variables", variables, oracle.image_variables(combination))
+    assert "APP_ENV=prod " in block, "the image runs another profile"
+    for pattern in (r"^VOLUME (\S+)$", r"\bUPLOAD_DIR=(\S+)", r"--owner=10001 (\S+)"):
+        assert_same("the image's folders", named(pattern, text), oracle.folders(combination, "web"))
+    version = combination.python_version
+    assert f"ARG PYTHON_VERSION={version}\n" in text, "another Python in the image"
+    assert re.search(r"^USER [1-9]\d*$", text, re.M), "the image runs as root"
+    (health,) = named(r"'GET', '(/\w*)'", text)
+    assert health == oracle.health(combination), f"the image asks {health} for its health"
+    assert named(r"^EXPOSE (\d+)$", text) == named(r"\bPORT=(\d+)\b", text), "ports differ"
+
+
+def check_workflow(service: Path, combination: Combination) -> None:
+    text = (service / ".github" / "workflows" / "ci.yml").read_text()
+    assert f'python-version: "{combination.python_version}"' in text, "another Python in CI"
+    workflow = yaml.safe_load(text)
+    assert workflow[True] == oracle.CI_TRIGGERS, f"CI runs on {workflow[True]}"  # on, in YAML 1.1
+    assert workflow["permissions"] == {"contents": "read"}, "CI may do more than read"
+    jobs = workflow["jobs"]
+    assert not any("permissions" in job for job in jobs.values()), "a job may do more than read"
+    steps = [step["run"] for step in jobs["check"]["steps"] if "run" in step]
+    assert steps == oracle.ci_steps(combination), f"CI runs {steps}"
+    image = yaml.safe_load((service / "compose.yaml").read_text())["services"]["web"]["image"]
+    build = jobs["image"]["steps"][-1]["run"]
+    assert build == f'docker build --tag "{image}" .', f"CI builds its image with {build}"
+
+
+def check_project(service: Path, combination: Combination) -> None:
+    """The requirements, with their bounds, and how tools are configured."""
+    document = tomllib.loads((service / "pyproject.toml").read_text())
+    project, tools = document["project"], document["tool"]
+    oldest = f">={values('python_version')[0]}"
+    assert project["requires-python"] == oldest, "another Python is required"
+    extras = project["optional-dependencies"]
+    other = f"{project['name']}[train]"
+    dev = [name for extra in extras.values() for name in extra if name != other]
+    expected = {"dev", "gunicorn"} | ({"train"} if other in extras["dev"] else set())
+    assert_same("extras", set(extras), expected)
+    for found, expected in (
+        (project["dependencies"], oracle.requirements(combination)),
+        (dev, oracle.dev_requirements(combination)),
+    ):
+        bounds = dict(split_requirement(requirement) for requirement in found)
+        assert_same("requirements", set(bounds), expected)
+        for name, bound in bounds.items():
+            assert bound == oracle.BOUNDS.get(name, bound), f"requirement {name}{bound}"
+    expected_tools = oracle.tools(combination)
+    assert_same("tools", set(tools), {"mypy", *expected_tools})  # mypy's are checked with the types
+    for name, settings in expected_tools.items():
+        assert tools[name] == settings, f"{name} is configured as {tools[name]}"
+
+
+def split_requirement(requirement: str) -> tuple[str, str]:
+    """``psycopg[binary]>=3.3,<4`` → its name, and what it asks of it."""
+    name, bound = re.fullmatch(r"([\w.-]+)(?:\[.*?\])?(.*)", requirement, re.S).groups()  # type: ignore[union-attr]
+    return name, bound
+
+
+def check_readme(service: Path, combination: Combination) -> None:
+    text = (service / "README.md").read_text()
+    known = oracle.variables(combination) | PLATFORM_VARIABLES
+    assert_known("README's variables", named(r"`([A-Z]+_[A-Z_]+)[`=]", text), known)
+    folders = named(r"`app/(\w+)/`", text)
+    assert_same("README's packages", folders, oracle.packages(combination))
+    served = {route.split()[1] for route in oracle.routes(combination)}
+    served |= {"/tmp", *oracle.folders(combination, "web")}
+    paths = named(r"(?:`|127\.0\.0\.1:\d+)(/[\w./-]*)", text)
+    lost = [path for path in paths if not any(is_below(path, other) for other in served)]
+    assert not lost, f"README's routes that are not there: {sorted(lost)}"
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
+    for what, pattern in (
+        ("a gap in a table", r"^\|.*\n\n+\|.*"),
+        ("a table that text stands at", r"^[^|\n].*\n\|.*|^\|.*\n[^|\n].*"),
+        ("a heading that text stands at", r"^.+\n#{1,6} .*|^#{1,6} .*\n.+"),
+    ):
+        found = re.search(pattern, prose, re.M)
+        assert found is None, f"README has {what}: {found}"
+
+
+def is_below(start: str, path: str) -> bool:
+    """Does a path start with all parts of another, as ``/api/v1/users`` with ``/api``?"""
+    return f"{path}/".startswith(f"{start.rstrip('/')}/")
+
+
+def check_paths(service: Path) -> None:
+    """Each file and folder of the service that a text names is there."""
+    files = {path.name for path in service.rglob("*.py")}
+    for name in (*WITH_COMMANDS, "pyproject.toml"):
+        text = (service / name).read_text()
+        paths = named(r"(?<![\w/])((?:app|tests|migrations)/[\w./]*)", text)
+        lost = [path for path in paths if not (service / path.rstrip(".")).exists()]
+        assert not lost, f"{name} names what is not there: {sorted(lost)}"
+        assert_known(f"{name}'s files", named(r"`(\w+\.py)`", text), files)
+
+
+def check_private(service: Path) -> None:
+    """Neither git nor an image takes along what is a developer's own."""
+    for name in (".gitignore", ".dockerignore"):
+        lines = (service / name).read_text().splitlines()
+        taken = [path for path in PRIVATE if not ignored(path, lines)]
+        assert not taken, f"{name} does not keep out {taken}"
+
+
+def ignored(path: str, lines: list[str]) -> bool:
+    """The last line that matches the path, or a folder above it, decides."""
+    parts = path.split("/")
+    names = {"/".join(parts[i : j + 1]) for j in range(len(parts)) for i in (0, j)}
+    verdict = False
+    for line in lines:
+        pattern = line.removeprefix("!").strip("/").removeprefix("**/")
+        if any(fnmatchcase(name, pattern) for name in names):
+            verdict = not line.startswith("!")
+    return verdict
