@@ -222,7 +222,7 @@ def check_readme(service: Path, combination: Combination) -> None:
         ("a heading that text stands at", r"^.+\n#{1,6} .*|^#{1,6} .*\n.+"),
     ):
         found = re.search(pattern, prose, re.M)
-        assert found is None, f"README has {what}: {found}"
+        assert found is None, f"README has {what}: {found[0]}"
 
 
 def is_below(start: str, path: str) -> bool:

@@ -19,13 +19,17 @@ from tests.matrix.progress import duration
 
 @dataclass(frozen=True)
 class Mutant:
-    """A fault: wherever a file has ``old``, a pattern, it has ``new``; and it has ``mode``."""
+    """A fault: wherever a file has ``old``, a pattern, it has ``new``; and it has ``mode``.
+
+    Where ``only`` names a combination that shows it, no other is run.
+    """
 
     name: str
     file: str
     old: str = ""
     new: str = ""
     mode: int = 0o644
+    only: str = ""
 
 
 #: No fault at all: the matrix must pass, or what it finds would mean nothing.
@@ -158,6 +162,140 @@ MUTANTS = [
     Mutant(
         "a check that CI leaves out", "template/.github/workflows/ci.yml", r"      - run: mypy\n"
     ),
+    # What files say of each other.
+    Mutant(
+        "a default that is another",
+        "template/.env.example",
+        "PROBE_TIMEOUT=2",
+        "PROBE_TIMEOUT=20",
+        only="probes",
+    ),
+    Mutant(
+        "a volume nobody defines",
+        "template/compose.yaml",
+        r'database or "celery" in components or "uploads" in components',
+        'database or "celery" in components',
+        only="uploads",
+    ),
+    Mutant(
+        "a server that is not started",
+        "template/compose.yaml",
+        r"      # \{% if database %\}\n(      release:\n.*\n)      # \{% endif %\}\n      redis",
+        r"\1      redis",
+        only="celery",
+    ),
+    Mutant(
+        "a variable that compose drops",
+        "template/compose.yaml",
+        r"# \{% if redis %\}\n    REDIS_URL",
+        '# {% if "celery" in components %}\n    REDIS_URL',
+        only="jwt",
+    ),
+    Mutant(
+        "a secret that production refuses",
+        "template/compose.yaml",
+        "compose-only-0123456789-0123456789",
+        "compose-only",
+        only="nothing",
+    ),
+    Mutant(
+        "a GPU where there is none",
+        "template/compose.yaml",
+        ' and accelerator == "cuda"',
+        only="torch",
+    ),
+    Mutant(
+        "a worker that does not see the files",
+        "template/compose.yaml",
+        r"(  worker:\n(?:    .*\n)*?)    # \{% if \"uploads.*\n    volumes.*\n    # .*\n",
+        r"\1",
+        only="celery,uploads",
+    ),
+    Mutant(
+        "files that end with the container",
+        "template/Dockerfile",
+        r"UPLOAD_DIR=/data/uploads",
+        "WEB_THREADS=8",
+        only="uploads",
+    ),
+    Mutant(
+        "a command that is not there",
+        "template/Dockerfile",
+        r'\{% if "sklearn" in components %\}\n# The model',
+        "{% if serving %}\n# The model",
+        only="torch",
+    ),
+    Mutant("an image with secrets", "template/.dockerignore", r"^\.\*", ".git", only="nothing"),
+    Mutant(
+        "a CI that may write",
+        "template/.github/workflows/ci.yml",
+        "contents: read",
+        "contents: write",
+        only="nothing",
+    ),
+    Mutant(
+        "a README that names a file that is not there",
+        "template/README.md",
+        r'\{% if "jwt" in components %\}\n\nEvery route under',
+        "{% if True %}\n\nEvery route under",
+        only="nothing",
+    ),
+    Mutant(
+        "a README that names a route that is not there",
+        "template/README.md",
+        "files: `/api/v1/uploads`",
+        "files: `/api/v1/files`",
+        only="uploads",
+    ),
+    Mutant(
+        "a gap in a table",
+        "template/README.md",
+        r"\n\| `app/probes/`",
+        r"\n\n| `app/probes/`",
+        only="probes",
+    ),
+    Mutant(
+        "blanks at the end of a line",
+        "template/compose.yaml",
+        "services:",
+        "services: ",
+        only="nothing",
+    ),
+    # Tools.
+    Mutant(
+        "a bound that is another",
+        "template/pyproject.toml",
+        "safetensors>=0.8,<1",
+        "safetensors>=9,<10",
+        only="torch:cuda",
+    ),
+    Mutant(
+        "another Python that is required",
+        "template/pyproject.toml",
+        'requires-python = ">=3.11',
+        'requires-python = ">=3.13',
+        only="nothing",
+    ),
+    Mutant(
+        "warnings that pass",
+        "template/pyproject.toml",
+        r"filterwarnings = .*\n",
+        only="nothing",
+    ),
+    Mutant(
+        "a rule that Ruff forgets",
+        "template/pyproject.toml",
+        r'"A005"',
+        '"A005", "F401"',
+        only="nothing",
+    ),
+    Mutant(
+        "an untyped library that nothing imports",
+        "template/pyproject.toml",
+        r'    # \{% if "uploads" in components %\}\n(    "filetype\.\*".*\n)    # \{% endif %\}\n',
+        r"\1",
+        only="nothing",
+    ),
     # Behaviour, as the service's own tests see it.
     Mutant(
         "a conflict that is an error",
@@ -178,6 +316,13 @@ MUTANTS = [
     ),
     Mutant(
         "tests that are gone", "template/tests/uploads/test_uploads.py", "def test_", "def check_"
+    ),
+    Mutant(
+        "a test that no longer runs by itself",
+        "template/tests/jwt/test_auth.py",
+        r"\ndef test_every_business_route",
+        "\n@pytest.mark.integration\ndef test_every_business_route",
+        only="jwt",
     ),
     Mutant(
         "a process that dies",
@@ -217,7 +362,9 @@ def find(mutant: Mutant, origin: Path, cache: Path, arguments: list[str]) -> str
         folder = copy_repository(Path(name) / "copy", origin)
         seed(mutant, folder)
         command = [sys.executable, "-m", "tests.matrix", "--fail-fast", f"--cache={cache}"]
-        result = subprocess.run([*command, *arguments], cwd=folder, capture_output=True, text=True)
+        which = [f"--only={mutant.only}"] if mutant.only else []
+        command += [*arguments, *which]
+        result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     red = re.search(r"^FAILED (.*)", result.stdout, re.M)
     assert bool(red) == (result.returncode == 1), f"the matrix broke:\n{result.stderr}"
     return red[1] if red else ""
