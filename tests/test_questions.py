@@ -1,5 +1,6 @@
 """The questions: what they offer, what they derive, and what they say to a bad answer."""
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -9,13 +10,21 @@ from typing import Any
 import pytest
 import yaml
 
+import cookiecutter_answers
 from tests.combinations import components, questions, render
 
 CONTRACT = [
     *("crud", "jwt", "uploads", "sklearn", "torch", "celery", "socketio", "pagination", "probes"),
     *("s3", "bedrock", "openai", "deepface"),
 ]
-PRESETS = ["minimal", "crud", "ml", "ai", "everything", "custom"]
+PRESETS = {
+    "minimal": [],
+    "crud": ["crud", "pagination", "probes"],
+    "ml": ["sklearn", "torch", "celery", "probes"],
+    "ai": ["uploads", "s3", "bedrock", "openai", "probes"],
+    "everything": components(),
+    "custom": [],
+}
 
 
 def choices(question: str) -> list[str]:
@@ -36,8 +45,8 @@ def asked() -> dict[str, Any]:
 
 def test_every_component_and_preset_is_listed() -> None:
     assert set(CONTRACT) <= set(choices("components"))
-    assert choices("preset") == PRESETS
-    assert set(components()) <= set(choices("components"))
+    assert choices("preset") == list(PRESETS)
+    assert components() == [name for name in choices("components") if name in components()]
 
 
 def test_every_component_that_is_written_has_its_folder() -> None:
@@ -55,23 +64,38 @@ def test_every_question_helps_and_has_a_default(name: str) -> None:
     assert "validator" in question or "choices" in question
 
 
+@pytest.mark.parametrize(("preset", "expected"), PRESETS.items())
+def test_a_preset_offers_its_components(preset: str, expected: list[str]) -> None:
+    known = {"preset": preset, "written": components()}
+    assert cookiecutter_answers.default("components", known) == expected
+
+
 @pytest.mark.parametrize(
-    ("preset", "expected"),
-    [
-        ("minimal", []),
-        ("crud", ["crud", "pagination", "probes"]),
-        ("everything", components()),
-        ("custom", []),
-    ],
+    ("preset", "expected"), [item for item in PRESETS.items() if item[0] != "ai"]
 )
 def test_a_preset_is_a_default_that_is_recorded(
     template: Path, tmp_path: Path, preset: str, expected: list[str]
 ) -> None:
-    service = render(template, tmp_path / "service", preset=preset)
-    answers = yaml.safe_load((service / ".copier-answers.yml").read_text())
+    answers = recorded(render(template, tmp_path / "service", preset=preset))
     assert answers["components"] == expected
     assert answers["preset"] == preset
     assert not {"written", "database", "project_slug"} & set(answers)
+
+
+def test_the_other_questions_have_their_defaults(template: Path, tmp_path: Path) -> None:
+    versions = choices("python_version")
+    assert versions == sorted(versions, key=lambda version: [int(n) for n in version.split(".")])
+    answers = recorded(render(template, tmp_path / "service", components=["torch"]))
+    assert answers["project_name"] == "My Service"
+    assert answers["description"] == "My Service, a Flask service."
+    assert answers["preset"] == "crud"
+    assert answers["accelerator"] == "cpu"
+    assert answers["python_version"] == versions[-1]
+
+
+def recorded(service: Path) -> dict[str, Any]:
+    answers: dict[str, Any] = yaml.safe_load((service / ".copier-answers.yml").read_text())
+    return answers
 
 
 @pytest.mark.parametrize(
@@ -134,12 +158,19 @@ def test_a_bad_answer_is_answered_with_what_to_do(
 
 
 def test_copier_asks_for_no_trust(template: Path, tmp_path: Path) -> None:
-    """No tasks, no migrations, no extensions: the plain command renders, and says what is next."""
+    """No tasks, no migrations, no extensions: the plain command renders, and says what is next, in
+    the words of the service's README.
+    """
     command = [sys.executable, "-m", "copier", "copy", "--defaults", str(template), "service"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert "Three commands start it" in result.stderr
-    assert "pip install -e" in result.stderr
-    assert "flask --app wsgi run" in result.stderr
+    _, _, message = result.stderr.partition("Three commands start it:\n")
+    lines = re.findall(r"^  (\S.*)$", message, re.M)
+    readme = (tmp_path / "service" / "README.md").read_text()
+    start = re.search(r"^## Start\n\n```sh\n(.*?)```", readme, re.M | re.S)
+    assert start is not None
+    enter, *commands = [command for line in lines for command in line.split(" && ")]
+    assert enter == 'cd "service"'
+    assert commands == start[1].splitlines()
 
 
 def test_everything_is_valid_in_its_own_language() -> None:

@@ -170,9 +170,10 @@ class Counts:
         self.passed: defaultdict[str, set[str]] = defaultdict(set)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when == "call" or report.outcome != "passed":
-            self.outcomes[report.outcome] += 1
-        if report.when == "call" and report.outcome == "passed":
+        outcome = "expected to fail" if hasattr(report, "wasxfail") else report.outcome
+        if report.when == "call" or outcome != "passed":
+            self.outcomes[outcome] += 1
+        if report.when == "call" and outcome == "passed":
             file, _, name = report.location
             self.passed[file].add(name.partition("[")[0])
 
