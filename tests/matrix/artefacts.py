@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from cookiecutter_answers import LOADER
 from tests import oracle
 from tests.combinations import Combination, values
 
@@ -77,10 +78,10 @@ def check_processes(service: Path, combination: Combination) -> None:
     (command,) = re.findall(r"^CMD (.*)", image, re.M)
     assert " ".join(json.loads(command)) == processes["web"], "the image runs another command"
     known = oracle.variables(combination) | PLATFORM_VARIABLES
-    services = yaml.safe_load((service / "compose.yaml").read_text())["services"]
+    services = compose(service)["services"]
     assert [name for name in services if "build" in services[name]] == ["web"], "one image is built"
     for path in [service / "compose.yaml", *service.glob("deploy/**/*.yaml")]:
-        documents = list(yaml.safe_load_all(path.read_text()))
+        documents = list(yaml.load_all(path.read_text(), LOADER))
         for container in containers(documents, services["web"]["image"]):
             assert_known(f"variables in {path.name}", environment(container), known)
             own = container.get("command")
@@ -114,7 +115,7 @@ def environment(container: dict[str, Any]) -> set[str]:
 
 def check_compose(service: Path, combination: Combination) -> None:
     """Each container has what it waits for, its variables, its folders and its device."""
-    document = yaml.safe_load((service / "compose.yaml").read_text())
+    document = compose(service)
     services = document["services"]
     for name, container in services.items():
         assert_known(
@@ -132,10 +133,14 @@ def check_compose(service: Path, combination: Combination) -> None:
         assert ("deploy" in container) is gpu, f"{name} and GPUs: {container.get('deploy')}"
 
 
+def compose(service: Path) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.load((service / "compose.yaml").read_text(), LOADER)
+    return document
+
+
 def compose_settings(service: Path) -> dict[str, str]:
     """The variables of compose's ``web`` where the shell has none."""
-    document = yaml.safe_load((service / "compose.yaml").read_text())
-    variables = document["services"]["web"]["environment"]
+    variables = compose(service)["services"]["web"]["environment"]
     return {k: re.sub(r"\$\{\w+:-(.*)\}", r"\1", v) for k, v in variables.items()}
 
 
@@ -161,14 +166,14 @@ def check_image(service: Path, combination: Combination) -> None:
 def check_workflow(service: Path, combination: Combination) -> None:
     text = (service / ".github" / "workflows" / "ci.yml").read_text()
     assert f'python-version: "{combination.python_version}"' in text, "another Python in CI"
-    workflow = yaml.safe_load(text)
+    workflow = yaml.load(text, LOADER)
     assert workflow[True] == oracle.CI_TRIGGERS, f"CI runs on {workflow[True]}"  # on, in YAML 1.1
     assert workflow["permissions"] == {"contents": "read"}, "CI may do more than read"
     jobs = workflow["jobs"]
     assert not any("permissions" in job for job in jobs.values()), "a job may do more than read"
     steps = [step["run"] for step in jobs["check"]["steps"] if "run" in step]
     assert steps == oracle.ci_steps(combination), f"CI runs {steps}"
-    image = yaml.safe_load((service / "compose.yaml").read_text())["services"]["web"]["image"]
+    image = compose(service)["services"]["web"]["image"]
     build = jobs["image"]["steps"][-1]["run"]
     assert build == f'docker build --tag "{image}" .', f"CI builds its image with {build}"
 
