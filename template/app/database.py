@@ -17,8 +17,12 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.engine import Dialect, Engine
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
-# {% if "crud" in components or "jwt" in components %}
+# {% if "crud" in components or ("jwt" in components and "pagination" in components) %}
+from werkzeug.exceptions import Conflict, NotFound
+# {% elif "jwt" in components %}
 from werkzeug.exceptions import Conflict
+# {% else %}
+from werkzeug.exceptions import NotFound
 # {% endif %}
 # {% if "crud" in components or "pagination" in components %}
 from werkzeug.routing import BaseConverter
@@ -72,13 +76,18 @@ def now() -> datetime:
 
 
 # {% if "crud" in components or "pagination" in components %}
+MAX_ID = 2**31 - 1  # of an Integer on PostgreSQL; a BigInteger reaches to 2**63 - 1
+
+
 class IdConverter(BaseConverter):
     """``<id:name>``: a primary key. What no row can have is a 404, without asking the database."""
 
-    regex = "[1-9][0-9]{0,17}"
-    schema: ClassVar = {"type": "integer", "minimum": 1, "maximum": 10**18 - 1}
+    regex = "[1-9][0-9]{0,9}"
+    schema: ClassVar = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
 
     def to_python(self, value: str) -> int:
+        if int(value) > MAX_ID:
+            raise NotFound  # a ValidationError would be a 405: other methods have this path
         return int(value)
 
 

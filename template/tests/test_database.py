@@ -10,10 +10,18 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask
 from flask.testing import FlaskClient
+# {% if "crud" in components or "pagination" in components %}
+from werkzeug.exceptions import NotFound
+from werkzeug.routing import Map, Rule
+# {% endif %}
 
 from app import database as database_module
 from app.config import EMBEDDED_DATABASE, ConfigError, load_settings
+# {% if "crud" in components or "pagination" in components %}
+from app.database import MAX_ID, IdConverter, UtcDateTime, create_embedded, db, engine_options
+# {% else %}
 from app.database import UtcDateTime, create_embedded, db, engine_options
+# {% endif %}
 
 
 def database_app(url: str, profile: str = "test") -> Flask:
@@ -134,6 +142,25 @@ def test_any_postgresql_address_means_psycopg() -> None:
     assert engine_options("postgresql")["pool_pre_ping"]
 
 
+# {% if "crud" in components or "pagination" in components %}
+def test_an_id_is_one_that_a_row_can_have() -> None:
+    urls = Map([Rule("/<id:row>")], converters={"id": IdConverter}).bind("localhost")
+    assert urls.match(f"/{MAX_ID}")[1] == {"row": MAX_ID}
+    for text in ("0", "01", str(MAX_ID + 1), str(10**17)):
+        with pytest.raises(NotFound):
+            urls.match(f"/{text}")
+
+
+@pytest.mark.integration
+def test_every_id_fits_its_column_on_postgresql(postgres_app: Flask) -> None:
+    with postgres_app.app_context():
+        for table in db.metadata.tables.values():
+            if "id" in table.columns:
+                rows = db.session.execute(sa.select(table).where(table.c.id == MAX_ID))
+                assert rows.first() is None
+
+
+# {% endif %}
 def test_times_are_aware_and_in_utc(app: Flask) -> None:
     with app.app_context():
         dialect = db.engine.dialect
