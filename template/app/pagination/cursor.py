@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
+from urllib.parse import urlencode
 
 from flask import current_app, request, url_for
 from itsdangerous import BadData, URLSafeSerializer
@@ -79,9 +80,11 @@ def with_link(page: Page[T], query: PageQuery) -> tuple[Page[T], dict[str, str]]
     """The page with the ``Link`` header of the next one (RFC 8288)."""
     if page.next_cursor is None:
         return page, {}
-    values = request.args.to_dict(flat=False) | (request.view_args or {})
-    values |= {"limit": query.limit, "cursor": page.next_cursor, "_external": True}
-    return page, {"Link": f'<{url_for(request.endpoint or "", **values)}>; rel="next"'}
+    # Not by url_for, to which names such as _scheme mean something else than a parameter.
+    values = request.args.to_dict(flat=False)
+    values |= {"limit": [str(query.limit)], "cursor": [page.next_cursor]}
+    url = url_for(request.endpoint or "", _external=True, **(request.view_args or {}))
+    return page, {"Link": f'<{url}?{urlencode(values, doseq=True)}>; rel="next"'}
 
 
 def encode(keys: Keys, row: object) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from threading import Event, Thread
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 import sqlalchemy as sa
@@ -69,6 +70,19 @@ def test_pages_follow_their_links(app: Flask, client: FlaskClient) -> None:
         link = response.headers.get("Link", "")
         url = link.removeprefix("<").partition(">")[0]
     assert titles == ["6", "5", "4", "3", "2", "1", "0"]
+
+
+def test_a_link_keeps_what_else_was_asked_for(app: Flask, client: FlaskClient) -> None:
+    with app.app_context():
+        fill(2)
+    given = "_anchor=a&_external=b&_method=c&_scheme=d&endpoint=e&name=%C3%BC&name=%26"
+    response = client.get(f"/api/v1/posts?limit=1&{given}")
+    address, _, query = response.headers["Link"].partition(">")[0].partition("?")
+    assert address == "<http://localhost/api/v1/posts"
+    assert parse_qs(query) == parse_qs(given) | {
+        "limit": ["1"],
+        "cursor": [response.get_json()["next_cursor"]],
+    }
 
 
 def test_an_empty_feed_is_one_empty_page(client: FlaskClient) -> None:
