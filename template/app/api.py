@@ -28,6 +28,7 @@ PREFIX = "/api/v1"
 JSON = "application/json"
 BODY = "service.body"  # where a request's environment keeps what was read
 MAX_ERRORS = 20
+MAX_FAULTS = 500  # with more, to look at them all would take the longer the more there are
 MAX_NAME = 100  # characters of a field's name that an error gives back
 MESSAGES = {"string_pattern_mismatch": "This does not have the form that is asked for here."}
 
@@ -155,9 +156,14 @@ def parse_json(model: type[M], body: bytes) -> M:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        if error.errors(include_url=False)[0]["type"] == "json_invalid":
+        if is_no_json(error):
             raise BadRequest("The body is not valid JSON.") from None
         raise Invalid(field_errors(error, "body")) from None
+
+
+def is_no_json(error: ValidationError) -> bool:
+    """Whether the text could not even be parsed; there is no other fault then."""
+    return error.error_count() == 1 and error.errors()[0]["type"] == "json_invalid"
 
 
 def read_body() -> bytes:
@@ -230,6 +236,8 @@ def read_files(names: tuple[str, ...]) -> dict[str, FileStorage]:
 
 def field_errors(error: ValidationError, whole: str) -> list[dict[str, str]]:
     """Name each field, never its value; ``whole`` stands for the object itself."""
+    if (count := error.error_count()) > MAX_FAULTS:
+        return [field_error(whole, f"There are {count} faults, too many to name them.")]
     faults = error.errors(include_url=False, include_context=False, include_input=False)
     return [
         field_error(

@@ -6,12 +6,22 @@ from typing import Literal
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from pydantic import Field
+from pydantic import Field, ValidationError
 from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import BadRequest
 
 from app import errors, openapi
-from app.api import MAX_ERRORS, MAX_NAME, Query, Schema, Text, endpoint
+from app.api import (
+    MAX_ERRORS,
+    MAX_FAULTS,
+    MAX_NAME,
+    Query,
+    Schema,
+    Text,
+    endpoint,
+    field_errors,
+    is_no_json,
+)
 from app.config import load_settings
 from app.errors import PROBLEM_JSON
 
@@ -109,6 +119,24 @@ def test_no_more_errors_are_named_than_a_client_can_read(api: FlaskClient) -> No
     response = api.post("/items", json={f"unknown{i}": "x" * 1000 for i in range(100)})
     assert len(response.get_json()["errors"]) == MAX_ERRORS
     assert len(response.data) < 4000
+
+
+def test_more_faults_than_anybody_reads_are_counted_and_not_built() -> None:
+    class ManyFaultsError(Exception):
+        def error_count(self) -> int:
+            return MAX_FAULTS + 1
+
+    error: ValidationError = ManyFaultsError()  # type: ignore[assignment]  # it has nothing else
+    assert not is_no_json(error)
+    (fault,) = field_errors(error, "body")
+    assert fault["field"] == "body"
+    assert str(MAX_FAULTS + 1) in fault["detail"]
+
+
+def test_a_body_of_nothing_but_faults_is_422(api: FlaskClient) -> None:
+    response = api.post("/items", json={f"unknown{i}": 1 for i in range(MAX_FAULTS)})
+    assert response.status_code == 422
+    assert [error["field"] for error in response.get_json()["errors"]] == ["body"]
 
 
 def test_a_name_is_cut_to_what_a_client_can_read(api: FlaskClient) -> None:

@@ -9,6 +9,8 @@ from pydantic_core import from_json
 
 from app.api import read_body
 
+MAX_CREDENTIALS = 4096  # bytes of a body; more is no login, and would take its time to be read
+
 limiter = Limiter(get_remote_address)
 
 
@@ -43,8 +45,9 @@ def register_rate() -> str:
 
 def address_and_account() -> str:
     """So that an attacker of one account locks out nobody else behind the same address."""
+    given = read_body()
     try:
-        body = from_json(read_body())
+        body = from_json(given) if len(given) <= MAX_CREDENTIALS else None
     except ValueError:
         body = None
     email = body.get("email") if isinstance(body, dict) else None

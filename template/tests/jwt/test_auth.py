@@ -159,6 +159,14 @@ def test_no_body_confuses_the_limit(anonymous: FlaskClient) -> None:
         assert response.status_code in {400, 422}, body[:20]
 
 
+def test_no_body_takes_long_to_be_limited(
+    anonymous: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.jwt.limits.from_json", None)
+    padded = ANN | {"role": "x" * 4096}
+    assert anonymous.post("/api/v1/auth/login", json=padded).status_code == 422
+
+
 def test_only_errors_ask_to_come_back_later(anonymous: FlaskClient) -> None:
     anonymous.post("/api/v1/auth/register", json=ANN)
     assert "Retry-After" not in anonymous.post("/api/v1/auth/login", json=ANN).headers
