@@ -37,6 +37,7 @@ FILES = {
 DATABASE_FILES = {
     "app/database.py",
     "app/migrations.py",
+    "app/postgres.py",
     "migrations/alembic.ini",
     "migrations/env.py",
     "migrations/script.py.mako",
@@ -354,7 +355,7 @@ VARIABLES = {
     "SECRET_KEY",
     "SERVICE_NAME",
 }
-DATABASE_VARIABLES = {"DATABASE_URL"}
+DATABASE_VARIABLES = {"DATABASE_URL", "DATABASE_TIMEOUT"}
 SERVING_VARIABLES = {"MODELS_AT_START"}
 COMPONENT_VARIABLES = {
     "jwt": {

@@ -135,6 +135,7 @@ class Settings(BaseSettings):
     proxy_hops: int = Field(0, ge=0)  # reverse proxies in front, whose X-Forwarded-* count
     # {% if database %}
     database_url: DatabaseUrl = EMBEDDED_DATABASE
+    database_timeout: float = Field(15, gt=0)  # seconds that a request waits for PostgreSQL
     # {% endif %}
     # {% if redis %}
     redis_url: RedisUrl | None = None

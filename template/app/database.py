@@ -152,7 +152,22 @@ def engine_options(backend: str) -> dict[str, Any]:
     options: dict[str, Any] = {"hide_parameters": True}  # in logs: they may be secrets
     if backend == "sqlite":
         return options | {"connect_args": {"timeout": 15}}  # seconds to wait for another writer
-    return options | {"pool_pre_ping": True, "connect_args": {"connect_timeout": 5}}
+    arguments = {"connect_timeout": 5}  # seconds
+    if backend == "postgresql":
+        # A server that cannot be reached any more is given up after half a minute.
+        keepalives = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
+        arguments |= {**keepalives, "tcp_user_timeout": 30_000}  # the last one in ms
+    return options | {"pool_pre_ping": True, "connect_args": arguments}
+
+
+@sa.event.listens_for(Engine, "do_connect")
+def connect(dialect: Dialect, record: object, args: list[Any], options: dict[str, Any]) -> Any:
+    """With psycopg, a connection that gives up a server that hangs; else what is usual."""
+    if dialect.driver != "psycopg":
+        return None
+    from app.postgres import Connection
+
+    return Connection.connect(*args, **options)
 
 
 @sa.event.listens_for(Engine, "connect")

@@ -1,10 +1,11 @@
 """The database: its migrations, and what happens where it does not answer."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from time import monotonic
 
 import pytest
 import sqlalchemy as sa
@@ -22,6 +23,7 @@ from app.database import MAX_ID, IdConverter, UtcDateTime, create_embedded, db, 
 # {% else %}
 from app.database import UtcDateTime, create_embedded, db, engine_options
 # {% endif %}
+from app.postgres import SilenceError, give_up
 
 
 def database_app(url: str, profile: str = "test") -> Flask:
@@ -116,6 +118,41 @@ def test_a_database_that_is_not_ready_is_503(
     assert response.status_code == 503
     assert response.headers["Retry-After"] == retry_after
     assert "secret" not in response.text
+
+
+def test_a_postgresql_that_is_silent_is_given_up() -> None:
+    def answer_after(waits: int) -> Generator[int, int, str]:
+        for _ in range(waits):
+            yield 1
+        return "answer"
+
+    heard = give_up(answer_after(3), 0)
+    assert [next(heard), heard.send(1), heard.send(1)] == [1, 1, 1]
+    with pytest.raises(StopIteration) as end:
+        heard.send(1)
+    assert end.value.value == "answer"
+    silent = give_up(answer_after(3), 0)
+    next(silent)
+    with pytest.raises(SilenceError):
+        silent.send(0)
+
+
+@pytest.mark.integration
+def test_only_a_request_is_cut_off_from_a_postgresql_that_is_silent(postgres_app: Flask) -> None:
+    postgres_app.config["DATABASE_TIMEOUT"] = 0.2
+    postgres_app.add_url_rule("/silent", "silent", sleep)
+    client = postgres_app.test_client()
+    for _ in range(3):
+        started = monotonic()
+        assert client.get("/silent").status_code == 503
+        assert monotonic() - started < 0.9
+    with postgres_app.app_context():
+        assert sleep() == "awake"
+
+
+def sleep() -> str:
+    db.session.execute(sa.text("SELECT pg_sleep(1)"))
+    return "awake"
 
 
 def test_a_mistake_in_a_statement_is_no_outage(
