@@ -5,10 +5,13 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from secrets import token_hex
 from time import monotonic
 
 import pytest
 import sqlalchemy as sa
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
 from flask import Flask
 from flask.testing import FlaskClient
 # {% if "crud" in components or "pagination" in components %}
@@ -58,6 +61,31 @@ def test_migrations_make_what_the_models_say_and_can_be_undone(
 def test_migrations_can_be_printed(empty: Flask) -> None:
     result = empty.test_cli_runner().invoke(args=["db", "upgrade", "--sql"])
     assert "CREATE TABLE" in result.output
+
+
+def test_no_id_is_given_twice_over_a_migration(empty: Flask) -> None:
+    assert empty.test_cli_runner().invoke(args=["db", "upgrade"]).exit_code == 0
+    with empty.app_context(), db.engine.begin() as connection:
+        operations = Operations(MigrationContext.configure(connection))
+        for table in db.metadata.tables.values():
+            if "id" not in table.columns:
+                continue
+            ids = [add_row(connection, table) for _ in range(3)]
+            connection.execute(table.delete().where(table.c.id == ids[-1]))
+            for change in ("one", "another"):
+                with operations.batch_alter_table(table.name, recreate="always") as batch:
+                    batch.add_column(sa.Column(change, sa.Integer()))
+            assert add_row(connection, table) == ids[-1] + 1, table.name
+
+
+def add_row(connection: sa.Connection, table: sa.Table) -> int:
+    """The id of a new row, whatever its columns are."""
+    others = (column for column in table.columns if column.name != "id")
+    row = {
+        column.name: token_hex(4) if isinstance(column.type, sa.String) else datetime.now(UTC)
+        for column in others
+    }
+    return int(connection.execute(table.insert().values(row).returning(table.c.id)).scalar_one())
 
 
 @pytest.mark.integration
