@@ -6,7 +6,7 @@ of type ``FileStorage`` is a file in a multipart form; all others come from the 
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from types import MappingProxyType
@@ -80,11 +80,11 @@ class Endpoint:
     returns: type[BaseModel] | None
     status: int
     errors: tuple[int, ...]
-    media_type: str
+    media_types: tuple[str, ...]
     body: type[BaseModel] | None
     query: type[BaseModel] | None
     files: tuple[str, ...]
-    media_types: tuple[str, ...]
+    body_types: tuple[str, ...]
 
 
 def endpoint(
@@ -92,7 +92,7 @@ def endpoint(
     returns: type[BaseModel] | None = None,
     status: int = 200,
     errors: tuple[int, ...] = (),
-    media_type: str = JSON,
+    media_types: Sequence[str] = (JSON,),
     readers: Readers = NO_READERS,
 ) -> Callable[[View], View]:
     """Check what the view takes, and turn what it returns into a response.
@@ -103,7 +103,7 @@ def endpoint(
         status: of the answer where all is well.
         errors: further statuses that the view can answer with; those that follow from its
             parameters are documented by themselves.
-        media_type: of the answer, where the view builds the ``Response`` itself.
+        media_types: of the answer, where the view builds the ``Response`` itself.
         readers: what reads a body of these media types, instead of its model; ``body`` is a union
             then, of the model and what the readers return.
     """
@@ -126,7 +126,7 @@ def endpoint(
             return respond(view(**arguments), returns, status)
 
         wrapper.endpoint = Endpoint(  # type: ignore[attr-defined]
-            returns, status, errors, media_type, body, query, files, tuple(readers)
+            returns, status, errors, tuple(media_types), body, query, files, tuple(readers)
         )
         return wrapper
 

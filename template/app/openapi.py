@@ -133,7 +133,7 @@ def operation(app: Flask, rule: Rule, endpoint: Endpoint, references: References
     if endpoint.body:
         schema = references[endpoint.body, "validation"]
         document["requestBody"] = required_content(JSON, schema)
-        for media_type in endpoint.media_types:
+        for media_type in endpoint.body_types:
             binary = {"schema": {"type": "string", "contentMediaType": media_type}}
             document["requestBody"]["content"].setdefault(media_type, binary)
     if endpoint.files:
@@ -199,9 +199,10 @@ def success(endpoint: Endpoint, references: References) -> dict[str, Any]:
     response: dict[str, Any] = {"description": HTTPStatus(endpoint.status).phrase}
     if endpoint.returns:
         schema = references[endpoint.returns, "serialization"]
-        response["content"] = {endpoint.media_type: {"schema": schema}}
-    elif endpoint.media_type != JSON:
-        response["content"] = {endpoint.media_type: {"schema": {"type": "string"}}}
+        response["content"] = {name: {"schema": schema} for name in endpoint.media_types}
+    elif JSON not in endpoint.media_types:
+        binary = {"schema": {"type": "string"}}
+        response["content"] = dict.fromkeys(endpoint.media_types, binary)
     return response
 
 

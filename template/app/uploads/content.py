@@ -9,6 +9,8 @@ import filetype
 HEAD_SIZE = 8192  # bytes that the sniffer looks at
 CHUNK_SIZE = 1 << 16
 CONTROL_CHARACTERS = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f\x7f]")
+#: What the sniffer takes two letters for, which the first word of a text may begin with, too.
+SIGNED_BY_A_WORD = {"application/x-msdownload", "image/bmp"}
 MIME_OF_EXTENSION = {
     "csv": "text/csv",
     "jpeg": "image/jpeg",
@@ -32,15 +34,15 @@ def agreed_mime(filename: str, stream: BinaryIO) -> str | None:
 
 
 def sniff(stream: BinaryIO) -> str | None:
-    """The media type of the content. No signature tells CSV, so any other text is taken for it."""
+    """The media type of the content. No signature tells CSV: it is text that nothing else is."""
     head = stream.read(HEAD_SIZE)
     stream.seek(0)
     mime = filetype.guess_mime(head)
     if mime == "image/apng":
         return "image/png"
-    if mime in MIME_OF_EXTENSION.values():
-        return str(mime)
-    return "text/csv" if is_text(stream) else None
+    if mime is None or mime in SIGNED_BY_A_WORD:
+        return "text/csv" if is_text(stream) else None
+    return str(mime)
 
 
 def is_text(stream: BinaryIO) -> bool:

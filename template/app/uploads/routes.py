@@ -8,6 +8,7 @@ from werkzeug.datastructures import FileStorage
 from app.api import PREFIX, endpoint
 from app.errors import unavailable
 from app.uploads import service
+from app.uploads.content import MIME_OF_EXTENSION
 from app.uploads.schemas import UploadOut
 
 blueprint = Blueprint("uploads", __name__, url_prefix=f"{PREFIX}/uploads")
@@ -35,9 +36,15 @@ def get_upload(upload_id: UUID) -> UploadOut:
 
 
 @blueprint.get("/<uuid:upload_id>/content")
-@endpoint(media_type="application/octet-stream")
+@endpoint(media_types=sorted(set(MIME_OF_EXTENSION.values())), errors=(416,))
 def download_upload(upload_id: UUID) -> Response:
-    """The file itself, as an attachment."""
+    """The file itself, as an attachment, or a part of it (``Range``)."""
     upload = service.get(upload_id)
-    content = service.open_content(upload_id)
-    return send_file(content, upload.mime, as_attachment=True, download_name=upload.filename)
+    response = send_file(
+        service.content_path(upload_id).absolute(),  # a relative one is not taken from here
+        as_attachment=True,
+        download_name=upload.filename,
+        etag=upload.sha256,
+    )
+    response.content_type = upload.mime  # no charset: which one a text is in, nobody has said
+    return response

@@ -1,6 +1,6 @@
 """What can be done with uploads, whoever asks."""
 
-from typing import BinaryIO
+from pathlib import Path
 from uuid import UUID
 
 from flask import current_app
@@ -37,9 +37,9 @@ def get(upload_id: UUID) -> UploadOut:
     return upload
 
 
-def open_content(upload_id: UUID) -> BinaryIO:
-    """The content of an upload that ``get`` has found."""
-    return get_storage().open(upload_id)
+def content_path(upload_id: UUID) -> Path:
+    """The file with the content of an upload that ``get`` has found."""
+    return get_storage().path(upload_id)
 
 
 def get_storage() -> LocalStorage:

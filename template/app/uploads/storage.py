@@ -39,9 +39,9 @@ class LocalStorage:
             return None
         return UploadOut.model_validate_json(document)
 
-    def open(self, upload_id: UUID) -> BinaryIO:
-        """The content of an upload that is there."""
-        return (self.root / str(upload_id) / "content").open("rb")
+    def path(self, upload_id: UUID) -> Path:
+        """The file with the content of an upload that is there."""
+        return self.root / str(upload_id) / "content"
 
 
 def copy(stream: BinaryIO, path: Path) -> tuple[int, str]:

@@ -12,7 +12,7 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.test import encode_multipart
 
 from app.uploads import service
-from app.uploads.content import agreed_mime, display_name
+from app.uploads.content import MIME_OF_EXTENSION, agreed_mime, display_name
 from app.uploads.storage import LocalStorage
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
@@ -28,6 +28,9 @@ CONTENT = {
     "binary": b"a,b\0c",
     "late binary": b"a,b\n" * 50_000 + b"\0",
     "html": b"<html>",
+    "rtf": b"{\\rtf1\\ansi a,b}",
+    "postscript": b"%!PS-Adobe-3.0\n",
+    "gif": b"GIF89a;a",
     "nothing": b"",
 }
 URL = "/api/v1/uploads"
@@ -57,6 +60,37 @@ def test_what_is_taken_comes_back(client: FlaskClient) -> None:
         assert download.headers["Content-Disposition"].startswith("attachment")
 
 
+def test_a_download_tells_its_size_and_gives_parts(client: FlaskClient) -> None:
+    url = f"{send(client, PNG, 'a.png').headers['Location']}/content"
+    with client.head(url) as head:
+        assert (head.content_length, head.data) == (len(PNG), b"")
+    for given, status, data in (
+        ("bytes=1-3", 206, PNG[1:4]),
+        ("bytes=70-", 206, PNG[70:]),
+        ("bytes=1000-", 416, None),
+    ):
+        with client.get(url, headers={"Range": given}) as part:
+            assert part.status_code == status, given
+            assert data is None or (part.data, part.content_length) == (data, len(data)), given
+    with client.get(url) as download:
+        tag = download.headers["ETag"]
+    with client.get(url, headers={"If-None-Match": tag}) as known:
+        assert known.status_code == 304
+
+
+def test_a_text_is_given_back_in_no_encoding_that_nobody_named(client: FlaskClient) -> None:
+    url = f"{send(client, CONTENT['csv'], 'a.csv').headers['Location']}/content"
+    with client.get(url) as download:
+        assert (download.data, download.headers["Content-Type"]) == (CONTENT["csv"], "text/csv")
+
+
+def test_the_document_names_what_a_download_can_be(client: FlaskClient) -> None:
+    paths = client.get("/openapi.json").get_json()["paths"]
+    answers = paths[URL + "/{upload_id}/content"]["get"]["responses"]
+    assert set(answers["200"]["content"]) == set(MIME_OF_EXTENSION.values())
+    assert "416" in answers
+
+
 def test_each_type_is_taken(app: Flask) -> None:
     cases = [
         ("png", "a.png", "image/png"),
@@ -70,8 +104,7 @@ def test_each_type_is_taken(app: Flask) -> None:
     for kind, filename, mime in cases:
         with app.app_context():
             upload = service.store(FileStorage(BytesIO(CONTENT[kind]), filename))
-            with service.open_content(upload.id) as content:
-                assert content.read() == CONTENT[kind], kind
+            assert service.content_path(upload.id).read_bytes() == CONTENT[kind], kind
         assert (upload.filename, upload.mime) == (filename, mime), kind
         assert upload.size == len(CONTENT[kind]), kind
         assert upload.sha256 == sha256(CONTENT[kind]).hexdigest(), kind
@@ -94,6 +127,9 @@ def test_name_and_content_must_agree() -> None:
         ("nothing", "a.csv"),
         ("nothing", "a.png"),
         ("html", "a.html"),
+        ("rtf", "a.csv"),
+        ("postscript", "a.csv"),
+        ("gif", "a.csv"),
         ("png", "png"),
         ("png", ".."),
         ("png", "a.png.exe"),
