@@ -34,4 +34,12 @@ def require_token() -> None:
         return
     takes = getattr(current_app.view_functions[rule.endpoint], "takes", "access")
     if takes:
+        spell_scheme(request.environ)
         verify_jwt_in_request(refresh=takes == "refresh")
+
+
+def spell_scheme(environ: dict[str, Any]) -> None:
+    """Any case of the scheme's name will do (RFC 9110, section 11.1); the library knows one."""
+    given = environ.get("HTTP_AUTHORIZATION", "")
+    if not given.startswith("Bearer ") and given[:7].lower() == "bearer ":
+        environ["HTTP_AUTHORIZATION"] = f"Bearer {given[7:]}"

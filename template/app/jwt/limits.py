@@ -25,8 +25,8 @@ def init_app(app: Flask) -> None:
 
 
 def keep_retry_after(response: Response) -> Response:
-    """The limiter's headers stand in every answer; only an error may ask to come back later."""
-    if response.status_code < 400:
+    """The limiter's headers stand in every answer; only what passes asks to come back later."""
+    if response.status_code not in (429, 503):
         response.headers.remove("Retry-After")
     return response
 

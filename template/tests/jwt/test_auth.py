@@ -167,9 +167,18 @@ def test_no_body_takes_long_to_be_limited(
     assert anonymous.post("/api/v1/auth/login", json=padded).status_code == 422
 
 
-def test_only_errors_ask_to_come_back_later(anonymous: FlaskClient) -> None:
-    anonymous.post("/api/v1/auth/register", json=ANN)
-    assert "Retry-After" not in anonymous.post("/api/v1/auth/login", json=ANN).headers
+def test_only_a_limit_asks_to_come_back_later(anonymous: FlaskClient) -> None:
+    wrong = ANN | {"password": "wrong horse"}
+    for path, body, status in (
+        ("register", ANN, 201),
+        ("register", ANN, 409),
+        ("login", ANN, 200),
+        ("login", wrong, 401),
+        ("login", {}, 422),
+    ):
+        response = anonymous.post(f"/api/v1/auth/{path}", json=body)
+        assert response.status_code == status, path
+        assert "Retry-After" not in response.headers, (path, status)
 
 
 @pytest.mark.parametrize(
@@ -237,6 +246,14 @@ def test_a_bad_token_is_401(app: Flask, anonymous: FlaskClient) -> None:
         response = anonymous.get("/api/v1/auth/me", headers=bearer(token))
         assert (response.status_code, response.mimetype) == (401, PROBLEM_JSON), what
         assert "invalid_token" in response.headers["WWW-Authenticate"], what
+
+
+def test_the_scheme_is_compared_in_lower_case(app: Flask, anonymous: FlaskClient) -> None:
+    token = log_in(app, add_account(app)).access_token
+    for scheme, status in (("bearer", 200), ("BEARER", 200), ("Basic", 401), ("Bearer x", 401)):
+        headers = {"Authorization": f"{scheme} {token}"}
+        response = anonymous.get("/api/v1/auth/me", headers=headers)
+        assert response.status_code == status, scheme
 
 
 def test_an_access_token_refreshes_nothing(app: Flask, anonymous: FlaskClient) -> None:

@@ -92,7 +92,7 @@ def test_an_empty_feed_is_one_empty_page(client: FlaskClient) -> None:
 
 
 def test_a_bad_limit_is_named(client: FlaskClient) -> None:
-    for limit in ("abc", "-1", "0", "101", "", "1&limit=2", "1e9"):
+    for limit in ("abc", "-1", "0", "101", "", "1&limit=2", "1e9", "1_0", "+5", "%205", "5%0A"):
         response = client.get(f"/api/v1/posts?limit={limit}")
         assert response.status_code == 422, limit
         assert response.get_json()["errors"][0]["field"].startswith("limit"), limit
