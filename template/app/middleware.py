@@ -59,11 +59,12 @@ class RequestMiddleware:
         """Log and count a request when its answer begins."""
         request = environ.get("werkzeug.request")  # Flask's, with the route that it found
         rule = request.url_rule if request else None
+        path = environ["PATH_INFO"]
         record(environ["REQUEST_METHOD"], rule.rule if rule else None, status, seconds)
         self.write(
             request_id=request_id,
             method=environ["REQUEST_METHOD"],
-            path=environ["PATH_INFO"],
+            path=path if path.isascii() else decode(path),
             status=status,
             duration_ms=round(seconds * 1000, 2),
             remote_addr=environ.get("REMOTE_ADDR"),
@@ -77,3 +78,8 @@ def complete(headers: Headers, request_id: str, scheme: str) -> None:
     if scheme == "https":
         headers.append(HSTS)
     headers.append(("X-Request-ID", request_id))
+
+
+def decode(path: str) -> str:
+    """WSGI's text holds a byte in each character (PEP 3333)."""
+    return path.encode("latin-1", "replace").decode(errors="replace")

@@ -1,6 +1,6 @@
 """What protects every route: security headers, CORS, and which proxies are believed."""
 
-from flask import Flask, Request
+from flask import Flask, Request, Response, request
 from flask.sessions import SessionInterface
 from flask_cors import CORS
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -31,7 +31,16 @@ def init_app(app: Flask) -> None:
             allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
             expose_headers=["Link", "Location", "Retry-After", "X-Request-ID"],
             max_age=600,
+            vary_header=False,  # it would say so only to origins that are let in
         )
+        app.after_request(vary_by_origin)
+
+
+def vary_by_origin(response: Response) -> Response:
+    """A cache must not give one origin what was answered to another, or to none."""
+    if request.path.startswith("/api/"):
+        response.vary.add("Origin")
+    return response
 
 
 def believe_proxies(app: Flask) -> None:

@@ -139,6 +139,16 @@ def test_each_request_is_logged_with_its_id(
     assert "secret" not in str(line)
 
 
+def test_a_path_is_logged_as_it_was_written(
+    anonymous: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    cases = {"/%C3%BC%E6%97%A5": "/ü日", "/%FF": "/\N{REPLACEMENT CHARACTER}"}
+    for written, logged in cases.items():
+        with caplog.at_level("INFO", logs.REQUESTS):
+            anonymous.get(written)
+        assert caplog.records[-1].msg["path"] == logged  # type: ignore[index]
+
+
 @pytest.mark.usefixtures("logs_kept")
 def test_requests_are_logged_as_configured(
     monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
@@ -170,6 +180,7 @@ def test_the_log_of_a_developer_is_readable() -> None:
 def test_security_headers_are_on(anonymous: FlaskClient) -> None:
     headers = anonymous.get("/").headers
     assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["X-Frame-Options"] == "DENY"
     assert headers["Content-Security-Policy"].startswith("default-src 'none'")
     assert "Strict-Transport-Security" not in headers
     assert "Strict-Transport-Security" in anonymous.get("/", base_url="https://a.example").headers
@@ -187,8 +198,16 @@ def test_cors_is_closed_unless_configured(anonymous: FlaskClient, exposed: Flask
     assert "Access-Control-Allow-Origin" not in anonymous.get("/api/v1/", headers=origin).headers
     allowed = exposed.get("/api/v1/", headers=origin).headers
     assert allowed["Access-Control-Allow-Origin"] == "https://app.example.com"
+    assert "X-Request-ID" in allowed["Access-Control-Expose-Headers"]
     other = exposed.get("/api/v1/", headers={"Origin": "https://evil.example.com"})
     assert "Access-Control-Allow-Origin" not in other.headers
+
+
+def test_a_cache_tells_origins_apart(anonymous: FlaskClient, exposed: FlaskClient) -> None:
+    for origin in ("https://app.example.com", "https://evil.example.com", None):
+        headers = {"Origin": origin} if origin else {}
+        assert exposed.get("/api/v1/", headers=headers).headers.getlist("Vary") == ["Origin"]
+    assert "Vary" not in anonymous.get("/api/v1/").headers
 
 
 def test_a_proxy_is_believed_only_where_there_is_one(
@@ -208,6 +227,7 @@ def test_metrics_are_labelled_by_route(anonymous: FlaskClient) -> None:
     assert 'http_requests_total{method="GET",route="unmatched",status="404"}' in text
     assert 'method="OTHER"' in text
     assert "scan" not in text
+    assert 'http_request_duration_seconds_count{method="GET",route="unmatched"}' in text
 
 
 def test_metrics_of_several_processes_are_added_up(
