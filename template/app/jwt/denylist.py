@@ -8,11 +8,14 @@ from one login.
 from collections.abc import Iterable
 # {% endif %}
 from datetime import datetime
-from typing import Protocol
+from time import monotonic
+from typing import Any, Protocol
 
 from flask import Flask, Response, current_app
 from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 # {% if "socketio" in components %}
 from sqlalchemy import delete, select
 # {% else %}
@@ -26,6 +29,11 @@ from app import probes
 from app.database import db, now
 from app.errors import unavailable
 from app.jwt.models import Revocation
+
+#: Seconds that Redis may take to answer.
+TIMEOUT = 1.0
+#: Seconds for which nobody tries again what has just failed.
+PAUSE = 1.0
 
 
 class Denylist(Protocol):
@@ -70,11 +78,28 @@ class DatabaseDenylist:
         return int(getattr(result, "rowcount", 0))
 
 
+class ImpatientRedis(Redis):
+    """Right after a failure, nobody else waits for the same time-out: it fails at once."""
+
+    failed = 0.0  # when
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        if monotonic() - self.failed < PAUSE:
+            raise RedisConnectionError("Redis did not answer a moment ago.")
+        try:
+            return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        except (RedisConnectionError, RedisTimeoutError):
+            self.failed = monotonic()
+            raise
+
+
 class RedisDenylist:
     """Keys with a time to live."""
 
     def __init__(self, url: str) -> None:
-        self.redis = Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1)
+        self.redis = ImpatientRedis.from_url(
+            url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT
+        )
 
     def add(self, key: str, expires_at: datetime) -> bool:
         return bool(self.redis.set(f"revoked:{key}", 1, nx=True, exat=int(expires_at.timestamp())))

@@ -15,6 +15,8 @@ from flask_jwt_extended import create_access_token
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from sqlalchemy import select
 
 from app import create_app
@@ -338,6 +340,27 @@ def test_redis_down_is_closed_not_open(
     assert response.status_code == 503
     assert response.headers["Retry-After"]
     assert RedisConnectionError.__name__ not in response.text
+
+
+@pytest.mark.parametrize("error", [RedisConnectionError, RedisTimeoutError])
+def test_right_after_a_failure_nobody_waits_for_redis(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    denylist, waited = RedisDenylist("redis://127.0.0.1:1/0"), []
+
+    def fail() -> None:
+        waited.append(error)
+        raise error
+
+    monkeypatch.setattr(denylist.redis.connection_pool, "get_connection", fail)
+    for _ in range(3):
+        with pytest.raises(RedisError):
+            denylist.contains("family:a")
+    assert len(waited) == 1
+    monkeypatch.setattr("app.jwt.denylist.PAUSE", 0)
+    with pytest.raises(error):
+        denylist.contains("family:a")
+    assert len(waited) == 2
 
 
 def test_redis_is_used_where_it_is_configured(
