@@ -80,6 +80,8 @@ def perform(task: Any, run: Callable[[], Any]) -> Any:
     try:
         result = run()
         outcome = "succeeded"
+    except MemoryError:  # Celery would end the whole worker
+        raise JobError("memory", "The job takes more memory than there is.") from None
     finally:
         seconds = perf_counter() - started
         DURATION.labels(task.name).observe(seconds)

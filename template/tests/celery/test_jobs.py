@@ -146,6 +146,7 @@ def test_progress_outside_of_a_job_is_nothing() -> None:
         (JobError("no_face", "There is no face."), "no_face"),
         (SoftTimeLimitExceeded(), "time_limit"),
         (TimeLimitExceeded(1), "time_limit"),
+        (MemoryError(), "memory"),
     ],
 )
 def test_a_failed_job_says_why_and_no_more(
