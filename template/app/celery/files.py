@@ -38,6 +38,14 @@ class FileStore(FilesystemBackend):  # type: ignore[misc]
         content = value.encode() if isinstance(value, str) else value
         write_whole(Path(os.fsdecode(self._filename(key))), content)
 
+    def get(self, key: bytes) -> bytes | None:
+        """None also for what has expired: it is deleted only once an hour."""
+        file = Path(os.fsdecode(self._filename(key)))
+        with suppress(FileNotFoundError):
+            if file.stat().st_mtime > time() - self.expires:
+                return file.read_bytes()
+        return None
+
     def delete(self, key: bytes) -> None:
         with suppress(FileNotFoundError):
             super().delete(key)

@@ -220,6 +220,7 @@ def test_results_are_files_that_expire(tmp_path: Path) -> None:
     store.cleanup()
     assert file.exists()
     os.utime(file, (0, 0))
+    assert store.get(b"celery-task-meta-1") is None
     store.cleanup()
     assert not file.exists()
     store.delete(b"celery-task-meta-1")
