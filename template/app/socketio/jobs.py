@@ -17,7 +17,7 @@ from uuid import UUID
 # {% endif %}
 
 import structlog
-from celery import states
+from celery import current_task, states
 from flask import Flask, current_app
 # {% if "jwt" not in components %}
 from flask_socketio import join_room
@@ -106,7 +106,8 @@ def tell(job_id: str) -> None:
         get_jobs().look_after(job_id)
         return
     # {% endif %}
-    if record := records.read(get_celery().backend, job_id):
+    record = records.read(get_celery().backend, job_id)
+    if record and not (record.cancelled and current_task):  # who cancelled it has told so
         send(record, service.describe(job_id, record))
 
 

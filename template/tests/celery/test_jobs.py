@@ -2,19 +2,25 @@
 
 from collections.abc import Callable
 from hashlib import sha256
+from pathlib import Path
+from runpy import run_path
 from typing import Any
+from uuid import uuid4
 
 import pytest
-from celery import states
+from celery import Celery, states
 from celery.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
+from celery.signals import task_failure
 from flask import Flask
 from flask.testing import FlaskClient
 from kombu.exceptions import OperationalError
+from prometheus_client import REGISTRY
 
 from app.api import Schema
 from app.celery.kinds import KINDS, job
 from app.celery.runs import JobError, progress
-# {% if "jwt" in components %}
+from app.config import ROOT
+# {% if database %}
 from app.database import db
 # {% endif %}
 from app.errors import PROBLEM_JSON
@@ -265,6 +271,35 @@ def test_jobs_are_counted(client: FlaskClient, work: Work, trial: Trial) -> None
     assert 'jobs_submitted_total{kind="trial"}' in text
     assert 'jobs_finished_total{kind="trial",state="SUCCESS"}' in text
     assert 'job_duration_seconds_count{kind="trial"}' in text
+
+
+def test_a_job_that_is_killed_is_counted_once(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Celery tells of it when it sets the result, and when it ends the process."""
+    task = app.extensions["celery"].tasks["trial"]
+    monkeypatch.setattr(task, "name", kind := str(uuid4()))
+    for _ in range(2):
+        task_failure.send(task, task_id=kind, exception=TimeLimitExceeded(1))
+    labels = {"kind": kind, "state": states.FAILURE}
+    assert REGISTRY.get_sample_value("jobs_finished_total", labels) == 1
+
+
+def test_a_forked_process_is_made_ready(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    monkeypatch.setattr("app.create_app", lambda: app)
+    monkeypatch.setitem(app.extensions, "celery", Celery(set_as_current=False))
+    done: list[object] = []
+    monkeypatch.setattr("app.celery.kinds.STARTS", [lambda: done.append("loaded")])
+    # {% if database %}
+    with app.app_context():
+        monkeypatch.setattr(db.engine, "dispose", lambda close: done.append(close))
+    run_path(str(ROOT / "make_celery.py"))["start_process"]()
+    assert done == [False, "loaded"]  # the connections stay open for the parent
+    # {% else %}
+    run_path(str(ROOT / "make_celery.py"))["start_process"]()
+    assert done == ["loaded"]
+    # {% endif %}
 
 
 def test_the_commands_show_what_there_is(app: Flask, client: FlaskClient) -> None:

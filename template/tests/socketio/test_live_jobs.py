@@ -8,6 +8,7 @@ from celery import states
 from flask import Flask
 from flask.testing import FlaskClient
 
+from app.celery.runs import changed
 # {% if "jwt" in components %}
 from app.database import db
 from app.jwt import tokens
@@ -71,7 +72,7 @@ def test_a_job_that_is_not_there_cannot_be_watched(connect: Connect) -> None:
 # {% endif %}
 
 
-def test_who_cancels_a_job_is_told_so(
+def test_who_cancels_a_job_is_told_so_once(
     app: Flask, client: FlaskClient, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(app.extensions["celery"].control, "revoke", lambda *_, **__: None)
@@ -82,6 +83,10 @@ def test_who_cancels_a_job_is_told_so(
     # {% endif %}
     client.delete(f"/api/v1/jobs/{job_id}")
     assert told(socket)[-1]["state"] == "REVOKED"
+    monkeypatch.setattr("app.socketio.jobs.current_task", object())  # it runs on for a moment
+    with app.app_context():
+        changed(job_id)
+    assert not told(socket)
 
 
 def test_without_redis_the_process_looks_after_jobs_by_itself(
