@@ -1,5 +1,6 @@
 """The Socket.IO server of an application, and how a connection begins and ends."""
 
+import re
 from collections.abc import Callable
 from time import monotonic
 
@@ -7,6 +8,8 @@ import structlog
 from flask import Flask, current_app, request
 from flask_socketio import ConnectionRefusedError as Refused
 from flask_socketio import SocketIO
+from pydantic_core import to_json
+from socketio import packet
 
 # {% if "probes" in components %}
 from app import probes
@@ -25,7 +28,23 @@ from app.socketio.gate import Gate
 from app.socketio.queue import RedisQueue
 from app.socketio.transport import MAX_MESSAGE, Pinger, Transport
 
+#: An event whose sender waits for its acknowledgement under a number.
+ASKING = re.compile(r"2(\d{1,100})(?!\d)")
+
 log = structlog.stdlib.get_logger(__name__)
+
+
+class Packet(packet.Packet):  # type: ignore[misc]  # the library has no types
+    """Refuses events that the library would not answer, or take for its own."""
+
+    def decode(self, encoded_packet: str) -> int:
+        attachments: int = super().decode(encoded_packet)
+        if self.packet_type == packet.EVENT:
+            if self.namespace not in (None, "/"):
+                raise ValueError("no such namespace")
+            if self.data[0] in ("connect", "disconnect"):
+                raise ValueError("no event of a client")
+        return attachments
 
 
 def init_app(app: Flask) -> None:
@@ -39,6 +58,7 @@ def init_app(app: Flask) -> None:
         cors_allowed_origins=[],  # the gate has checked the origin
         manage_session=False,
         max_http_buffer_size=MAX_MESSAGE,
+        serializer=Packet,
         transports=["websocket"],  # several processes need no sticky sessions then
     )
     engine = socketio.server.eio
@@ -87,6 +107,7 @@ def answer_malformed(
 ) -> Callable[[str, object], None]:
     """Answer what is no Socket.IO; the library would only log it."""
     document = problem(400, "This is no packet of Socket.IO, protocol version 5.").get_json()
+    acknowledgement = to_json([document]).decode()
 
     def handle_packet(engine_sid: str, packet: object) -> None:
         try:
@@ -96,5 +117,7 @@ def answer_malformed(
             sid = socketio.server.manager.sid_from_eio_sid(engine_sid, "/")
             if sid:
                 socketio.emit("error", document, to=sid, ignore_queue=True)
+                if asking := ASKING.match(str(packet)):
+                    socketio.server.eio.send(engine_sid, f"3{asking[1]}{acknowledgement}")
 
     return handle_packet

@@ -155,12 +155,17 @@ def test_without_redis_a_process_still_serves_its_own_clients(
 def test_what_is_no_packet_is_answered(shared: Settings, auth: dict[str, str]) -> None:
     packets = ["", "x", "7", "4", "49", "42", "42{", "42[]", "42{}", "42[1]", "42[[]]", "42[{}]"]
     packets += ["4" + "[" * 50_000, "42" + "[" * 50_000, '42["connect"]', "45", "46"]
+    packets += ['42["disconnect"]', '42/other,["join",{"room":"a"}]', "42/other,"]
     packets += ['452-["join",{"room":{"_placeholder":true,"num":0}}]', '42["join",1,2,3]']
     with serve(shared, SOCKETIO_EVENT_RATE=1000) as port, closing(Socket(port, auth)) as ann:
         for packet in packets:
             ann.websocket.send(packet)
             name, problem = ann.event()
             assert (name, problem["status"] in {400, 404, 422}) == ("error", True), packet
+        for packet in ('["connect"]', '["join",{"room":' + "1" * 101 + "}]", "{"):
+            ann.websocket.send(f"427{packet}")
+            assert ann.event()[1]["status"] == 400, packet
+            assert json.loads(ann.receive().removeprefix("437"))[0]["status"] == 400, packet
         ann.websocket.send_binary(b"x")
         assert ann.event()[1]["status"] == 400
         assert ann.emit("join", LOBBY) == LOBBY
