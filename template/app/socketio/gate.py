@@ -44,9 +44,10 @@ class Gate:
         self.closing = False
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        if environ.get("PATH_INFO") != PATH:
+        if environ.get("PATH_INFO") not in (PATH, PATH.rstrip("/")):
             response: Iterable[bytes] = self.plain(environ, start_response)
             return response
+        environ["PATH_INFO"] = PATH
         connection = Connection(Bucket(self.app.config["SOCKETIO_EVENT_RATE"]), raw_socket(environ))
         try:
             self.admit(environ, connection)

@@ -37,6 +37,7 @@ def gate_of(app: Flask) -> Gate:
     ("url", "headers"),
     [
         ("/socket.io/", {}),
+        ("/socket.io", {}),
         ("/socket.io/?EIO=4&transport=polling", {}),
         ("/socket.io/?EIO=3&transport=websocket", HANDSHAKE),
         (URL + "&sid=x", HANDSHAKE),
@@ -79,6 +80,7 @@ def test_connections_are_bounded_and_counted(
     def hold(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         during.append((len(gate.connections), measured()))
         assert "HTTP_SEC_WEBSOCKET_EXTENSIONS" not in environ
+        assert environ["PATH_INFO"] == "/socket.io/"
         start_response("200 OK", [])
         return []
 
@@ -88,8 +90,9 @@ def test_connections_are_bounded_and_counted(
     with ours, theirs:
         environ = {"gunicorn.socket": ours}
         headers = HANDSHAKE | {"Sec-WebSocket-Extensions": "permessage-deflate"}
-        assert anonymous.get(URL, headers=headers, environ_base=environ).status_code == 200
-        assert during == [(1, 1)]
+        for url in (URL, URL.replace("/?", "?")):
+            assert anonymous.get(url, headers=headers, environ_base=environ).status_code == 200
+        assert during == [(1, 1)] * 2
         assert (len(gate.connections), measured()) == (0, 0)
         monkeypatch.setattr(gate.connections, "limit", 1)
         gate.connections.add(one := Connection(Bucket(1)))
