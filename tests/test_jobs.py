@@ -232,12 +232,17 @@ def test_of_1000_jobs_none_is_lost_with_a_restart_of_the_broker(
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGSTOP])
 @pytest.mark.parametrize(
-    ("chosen", "broker"),
-    [("service", "redis"), ("service", "rabbitmq"), ("accounts", "redis")],
+    ("chosen", "broker", "clients"),
+    [("service", "redis", 64), ("service", "rabbitmq", 32), ("accounts", "redis", 64)],
     indirect=["broker"],
 )
 def test_without_a_broker_it_is_503_within_2_seconds_until_it_is_back(
-    request: pytest.FixtureRequest, chosen: str, broker: Broker, redis: Redis, how: signal.Signals
+    request: pytest.FixtureRequest,
+    chosen: str,
+    broker: Broker,
+    clients: int,
+    redis: Redis,
+    how: signal.Signals,
 ) -> None:
     service = request.getfixturevalue(chosen)
     with working(service, **variables(broker, redis)) as running:
@@ -263,8 +268,8 @@ def test_without_a_broker_it_is_503_within_2_seconds_until_it_is_back(
             return seconds
 
         limits = httpx.Limits(max_keepalive_connections=0)
-        with ExitStack() as stack, ThreadPoolExecutor(64) as pool:
-            for _ in range(64):
+        with ExitStack() as stack, ThreadPoolExecutor(clients) as pool:
+            for _ in range(clients):
                 client = httpx.Client(base_url=server.address, timeout=30, limits=limits)
                 client.headers = server.client.headers
                 idle.put(stack.enter_context(client))
