@@ -12,6 +12,9 @@ from datetime import timedelta
 # {% endif %}
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
+# {% if redis %}
+from urllib.parse import urlsplit
+# {% endif %}
 
 from click import ClickException
 # {% if "jwt" in components %}
@@ -30,7 +33,7 @@ from pydantic import (
 # {% else %}
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 # {% endif %}
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 # {% if database %}
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
@@ -73,6 +76,16 @@ def check_database_url(url: str) -> str:
 
 
 # {% endif %}
+# {% if redis %}
+def check_redis_url(url: str) -> str:
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        raise ValueError("write it as redis://:password@host:6379/0") from None
+    return url
+
+
+# {% endif %}
 # {% if "jwt" in components %}
 def read_seconds(value: object) -> object:
     """A whole number is seconds; anything else is left to be read as a duration."""
@@ -108,7 +121,7 @@ Secret = Annotated[SecretStr, Field(min_length=32), BeforeValidator(refuse_dev_s
 DatabaseUrl = Annotated[str, AfterValidator(check_database_url)]
 # {% endif %}
 # {% if redis %}
-RedisUrl = Annotated[str, Field(pattern=r"^(rediss?|unix)://")]
+RedisUrl = Annotated[str, Field(pattern=r"^(rediss?|unix)://"), AfterValidator(check_redis_url)]
 # {% endif %}
 # {% if "jwt" in components %}
 Lifetime = Annotated[timedelta, BeforeValidator(read_seconds), Field(gt=timedelta(0))]
@@ -292,6 +305,8 @@ def load_settings(config: str | Mapping[str, Any] | None) -> dict[str, Any]:
         faults = error.errors(include_url=False, include_context=False, include_input=False)
         lines = [f"{'.'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in faults]
         raise ConfigError(f"APP_ENV={profile} cannot start: {'; '.join(lines)}.") from None
+    except SettingsError as error:
+        raise ConfigError(f"APP_ENV={profile} cannot start: {error}.") from None
     values = {name.upper(): reveal(value) for name, value in settings}
     return {**overrides, **values, "APP_ENV": profile}
 

@@ -31,7 +31,7 @@ from werkzeug.routing import BaseConverter
 # {% if "probes" in components %}
 from app import probes
 # {% endif %}
-from app.config import EMBEDDED_DATABASE
+from app.config import EMBEDDED_DATABASE, ConfigError
 from app.errors import unavailable
 
 log = structlog.stdlib.get_logger(__name__)
@@ -116,7 +116,10 @@ def init_app(app: Flask) -> None:
         url = url.set(drivername="postgresql+psycopg")
     app.config["SQLALCHEMY_DATABASE_URI"] = url
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(url.get_backend_name())
-    db.init_app(app)
+    try:
+        db.init_app(app)
+    except (ModuleNotFoundError, sa.exc.NoSuchModuleError):
+        raise ConfigError(f"DATABASE_URL: no driver {url.drivername} is installed.") from None
     app.cli.add_command(MigrationCommands(app))
     for error in (
         sa.exc.OperationalError,

@@ -3,8 +3,10 @@
 from typing import Literal
 
 from alembic import context
+from alembic.util import CommandError
 from flask import current_app
 from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
 
 from app.database import UtcDateTime
 
@@ -39,5 +41,9 @@ if context.is_offline_mode():
 elif given := context.config.attributes.get("connection"):
     migrate(given)
 else:
-    with extension.db.engine.connect() as own:
+    try:
+        own = extension.db.engine.connect()
+    except OperationalError:
+        raise CommandError("The database does not answer: is DATABASE_URL right?") from None
+    with own:
         migrate(own)

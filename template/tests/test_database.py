@@ -199,6 +199,23 @@ def test_a_bad_address_is_named(settings: dict[str, object]) -> None:
         load_settings(settings | {"DATABASE_URL": "postgres://user:password@host:port/name"})
 
 
+@pytest.mark.parametrize("scheme", ["foo", "postgresql+nothing", "mysql+oursql"])
+def test_a_database_without_a_driver_is_named(scheme: str) -> None:
+    with pytest.raises(ConfigError, match="DATABASE_URL") as caught:
+        database_app(f"{scheme}://user:hunter2@host/name")
+    assert "hunter2" not in caught.value.message
+
+
+def test_migrations_of_a_database_that_is_down_end_in_one_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = database_app("postgresql://user:hunter2@127.0.0.1:1/none")
+    result = app.test_cli_runner().invoke(args=["db", "upgrade"])
+    assert (result.exit_code, type(result.exception)) == (1, SystemExit)
+    assert "The database does not answer" in caplog.text
+    assert "hunter2" not in caplog.text + result.output
+
+
 def test_any_postgresql_address_means_psycopg() -> None:
     for scheme in ("postgres", "postgresql", "postgresql+psycopg"):
         app = database_app(f"{scheme}://user@127.0.0.1:1/none")

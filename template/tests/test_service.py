@@ -17,7 +17,7 @@ from flask import Flask, abort
 from flask.testing import FlaskClient
 
 from app import create_app, logs, metrics
-from app.config import ConfigError
+from app.config import ConfigError, TestSettings
 from app.errors import PROBLEM_JSON, problem
 
 SECRET = "a secret of more than thirty-two characters"
@@ -284,6 +284,16 @@ def test_production_takes_no_weak_secret(secret: str) -> None:
     with pytest.raises(ConfigError, match="SECRET_KEY") as caught:
         create_app({"APP_ENV": "prod", **PRODUCTION, "SECRET_KEY": secret})
     assert secret not in caught.value.message
+
+
+def test_secrets_that_are_no_folder_are_named(
+    settings: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    monkeypatch.setitem(TestSettings.model_config, "secrets_dir", file)
+    with pytest.raises(ConfigError, match="secrets_dir"):
+        create_app(settings)
 
 
 def test_an_unknown_profile_is_refused() -> None:

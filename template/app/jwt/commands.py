@@ -25,4 +25,6 @@ def create_account(email: str, password: str) -> None:
 @with_appcontext
 def purge_tokens() -> None:
     """Delete expired revocations from the database; run it daily. Redis needs none of this."""
-    click.echo(f"Deleted {DatabaseDenylist().purge()} expired revocations.")
+    with one_line_errors():
+        count = DatabaseDenylist().purge()
+    click.echo(f"Deleted {count} expired revocations.")

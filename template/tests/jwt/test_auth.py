@@ -189,11 +189,19 @@ def test_only_a_limit_asks_to_come_back_later(anonymous: FlaskClient) -> None:
         ("LOGIN_RATE_LIMIT", "often"),
         ("JWT_ACCESS_TOKEN_EXPIRES", "-1"),
         ("REDIS_URL", "nonsense"),
+        ("REDIS_URL", "redis://host:port/0"),
     ],
 )
 def test_a_bad_setting_is_named(settings: dict[str, object], name: str, value: str) -> None:
     with pytest.raises(ConfigError, match=name):
         create_app(settings | {name: value})
+
+
+def test_the_defaults_are_those_that_clients_rely_on(settings: dict[str, object]) -> None:
+    loaded = load_settings(settings)
+    assert loaded["JWT_ACCESS_TOKEN_EXPIRES"] == timedelta(minutes=15)
+    assert loaded["JWT_REFRESH_TOKEN_EXPIRES"] == timedelta(days=30)
+    assert loaded["LOGIN_RATE_LIMIT"] == "20 per minute"
 
 
 def test_lifetimes_are_seconds(settings: dict[str, object]) -> None:
@@ -370,6 +378,7 @@ def test_redis_is_used_where_it_is_configured(
     monkeypatch.setattr("app.jwt.limits.limiter", Limiter(get_remote_address))
     app = create_app(settings | {"REDIS_URL": "redis://127.0.0.1:1/0"})
     assert isinstance(app.extensions["denylist"], RedisDenylist)
+    assert app.config["RATELIMIT_STORAGE_URI"] == "redis://127.0.0.1:1/0"
     # {% if "probes" in components %}
     assert app.test_client().get("/ready").get_json()["checks"]["redis"] is False
     with app.app_context():
@@ -396,6 +405,38 @@ def test_expired_revocations_are_purged(app: Flask) -> None:
     with app.app_context():
         assert not denylist.contains("family:old")
         assert denylist.contains("family:new")
+
+
+def test_purging_a_database_without_tables_is_one_line(app: Flask) -> None:
+    with app.app_context():
+        db.drop_all()
+    try:
+        result = app.test_cli_runner().invoke(args=["purge-tokens"])
+    finally:
+        with app.app_context():
+            db.create_all()
+    assert (result.exit_code, result.output.count("\n")) == (1, 1)
+    assert "db upgrade" in result.output
+
+
+@pytest.mark.usefixtures("kept_in")
+def test_no_secret_is_logged(
+    app: Flask, anonymous: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("DEBUG"):
+        anonymous.post("/api/v1/auth/register", json=ANN)
+        anonymous.post("/api/v1/auth/login", json=ANN | {"password": "wrong horse"})
+        first = anonymous.post("/api/v1/auth/login", json=ANN).get_json()
+        second = refresh(anonymous, first["refresh_token"]).get_json()
+        me(anonymous, second["access_token"])
+        refresh(anonymous, first["refresh_token"])
+    text = "".join(str(vars(record)) for record in caplog.records) + caplog.text
+    assert "/api/v1/auth/refresh" in text
+    pairs = (pair[kind] for pair in (first, second) for kind in ("access_token", "refresh_token"))
+    with app.app_context():
+        password_hash = db.session.scalars(select(Account.password_hash)).one()
+    for secret in (ANN["password"], "wrong horse", password_hash, *pairs):
+        assert secret not in text
 
 
 def test_create_account_command(app: Flask, anonymous: FlaskClient) -> None:
