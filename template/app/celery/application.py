@@ -75,7 +75,9 @@ def celery_settings(config: Mapping[str, Any]) -> dict[str, Any]:
         "task_reject_on_worker_lost": True,
         "task_soft_time_limit": config["JOB_TIME_LIMIT"],
         "task_time_limit": config["JOB_TIME_LIMIT"] + GRACE,
-        "worker_cancel_long_running_tasks_on_connection_loss": True,  # they come again
+        # What runs goes on when the broker is lost, though it comes again, to be dropped or done
+        # twice: to end its process would lose what Celery sends to that process meanwhile.
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_lost_wait": 1.0,  # seconds that a result of a lost process may still arrive in
         "worker_concurrency": config["WORKER_CONCURRENCY"],
         "worker_prefetch_multiplier": 1,
