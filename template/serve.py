@@ -38,12 +38,12 @@ WORKERS, THREADS = 2, 4
 
 
 def main() -> None:
-    port = read_number("PORT", 0)
+    port = os.environ.get("PORT")
     started, refused = Event(), Event()
     server = Granian(
         "wsgi:app",
         address=os.environ.get("HOST") or ("0.0.0.0" if port else "127.0.0.1"),  # noqa: S104
-        port=port or 8000,
+        port=read_number("PORT", 8000),
         interface=Interfaces.WSGI,
         websockets=False,
         workers=read_number("WEB_CONCURRENCY", WORKERS),
@@ -118,7 +118,7 @@ def wake_at_signals() -> None:
     """
     reader, writer = socket.socketpair()
     writer.setblocking(False)
-    signal.set_wakeup_fd(writer.fileno())
+    signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     signal.signal(signal.SIGUSR2, lambda *_: None)  # to interrupt is all it has to do
     Thread(target=wake, args=(reader, writer), name="signals", daemon=True).start()
 
