@@ -229,15 +229,18 @@ def login_until_refused(address: str, ending: Event) -> int:
     later may be refused, or reset where the server had not looked at the connection yet.
     """
     count = 0
-    while True:
-        early = not ending.is_set()
-        try:
-            response = httpx.post(f"{address}/api/v1/auth/login", json=ANN, timeout=60)
-        except (httpx.ConnectError, httpx.ReadError):
-            assert not early
-            return count
-        assert response.status_code == 200
-        count += 1
+    with httpx.Client(timeout=60, limits=httpx.Limits(max_keepalive_connections=0)) as client:
+        while True:
+            early = not ending.is_set()
+            try:
+                response = client.post(f"{address}/api/v1/auth/login", json=ANN)
+            except httpx.ConnectError:
+                return count
+            except (httpx.NetworkError, httpx.RemoteProtocolError):
+                assert not early
+                return count
+            assert response.status_code == 200
+            count += 1
 
 
 def start_request(server: Server) -> socket.socket:
