@@ -6,7 +6,7 @@ from typing import Any
 from flask import Flask
 
 from app import (
-    # {% set spine = ["errors", "index", "logs", "metrics", "middleware", "openapi", "security"] %}
+    # {% set spine = ["errors", "files", "index", "logs", "metrics", "middleware", "openapi", "security"] %}
     # {% for name in (spine + components + (["database"] if database else [])) | sort %}
     # {% filter replace("component", name) %}
     component,
@@ -31,6 +31,7 @@ def create_app(config: str | Mapping[str, Any] | None = None) -> Flask:
 
     logs.init_app(app)
     errors.init_app(app)
+    files.init_app(app)
     metrics.init_app(app)
     middleware.init_app(app)
     security.init_app(app)

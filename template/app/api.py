@@ -12,21 +12,16 @@ from functools import wraps
 from types import MappingProxyType
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
-from flask import Response, current_app, request
+from flask import Response, request
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from werkzeug.datastructures import FileStorage
-from werkzeug.exceptions import (
-    BadRequest,
-    HTTPException,
-    RequestEntityTooLarge,
-    UnsupportedMediaType,
-)
+from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
+from app.bodies import client_faults, read_body
 from app.errors import Invalid, field_error
 
 PREFIX = "/api/v1"
 JSON = "application/json"
-BODY = "service.body"  # where a request's environment keeps what was read
 MAX_ERRORS = 20
 MAX_FAULTS = 500  # with more, to look at them all would take the longer the more there are
 MAX_NAME = 100  # characters of a field's name that an error gives back
@@ -85,6 +80,7 @@ class Endpoint:
     query: type[BaseModel] | None
     files: tuple[str, ...]
     body_types: tuple[str, ...]
+    conditional: bool
 
 
 def endpoint(
@@ -94,6 +90,7 @@ def endpoint(
     errors: tuple[int, ...] = (),
     media_types: Sequence[str] = (JSON,),
     readers: Readers = NO_READERS,
+    conditional: bool = False,
 ) -> Callable[[View], View]:
     """Check what the view takes, and turn what it returns into a response.
 
@@ -106,6 +103,8 @@ def endpoint(
         media_types: of the answer, where the view builds the ``Response`` itself.
         readers: what reads a body of these media types, instead of its model; ``body`` is a union
             then, of the model and what the readers return.
+        conditional: the view answers with ``send_file``, which heeds ``Range``, ``If-None-Match``
+            and their like.
     """
 
     def decorate(view: View) -> View:
@@ -126,7 +125,15 @@ def endpoint(
             return respond(view(**arguments), returns, status)
 
         wrapper.endpoint = Endpoint(  # type: ignore[attr-defined]
-            returns, status, errors, tuple(media_types), body, query, files, tuple(readers)
+            returns,
+            status,
+            errors,
+            tuple(media_types),
+            body,
+            query,
+            files,
+            tuple(readers),
+            conditional,
         )
         return wrapper
 
@@ -164,46 +171,6 @@ def parse_json(model: type[M], body: bytes) -> M:
 def is_no_json(error: ValidationError) -> bool:
     """Whether the text could not even be parsed; there is no other fault then."""
     return error.error_count() == 1 and error.errors()[0]["type"] == "json_invalid"
-
-
-def read_body() -> bytes:
-    """The request's whole body, which may be read again."""
-    environ = request.environ
-    if BODY not in environ:
-        with client_faults():
-            length = request.content_length
-            environ[BODY] = read_chunks() if length is None else read_bytes(environ, length)
-    body: bytes = environ[BODY]
-    return body
-
-
-def read_bytes(environ: dict[str, Any], length: int) -> bytes:
-    """A body whose length is given, without the layers that count what was read."""
-    if length > current_app.config["MAX_CONTENT_LENGTH"]:
-        raise RequestEntityTooLarge
-    body: bytes = environ["wsgi.input"].read(length)
-    if len(body) < length:
-        raise BadRequest("The body ended before its Content-Length.")
-    return body
-
-
-def read_chunks() -> bytes:
-    """A body in chunks; a server cuts it off at the bound."""
-    body = request.get_data()
-    if len(body) >= current_app.config["MAX_CONTENT_LENGTH"]:
-        raise RequestEntityTooLarge
-    return body
-
-
-class client_faults:  # noqa: N801
-    """Servers have errors of their own for a body that is no HTTP, such as a broken chunk."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, HTTPException):
-            raise BadRequest("The body could not be read.") from error
 
 
 def read_query(model: type[M]) -> M:

@@ -75,8 +75,8 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-# {% if "crud" in components or "pagination" in components %}
 MAX_ID = 2**31 - 1  # of an Integer on PostgreSQL; a BigInteger reaches to 2**63 - 1
+# {% if "crud" in components or "pagination" in components %}
 
 
 class IdConverter(BaseConverter):

@@ -7,6 +7,8 @@ from pydantic_core import to_json
 from werkzeug.exceptions import HTTPException, UnprocessableEntity
 from werkzeug.http import HTTP_STATUS_CODES
 
+from app.bodies import drain
+
 PROBLEM_JSON = "application/problem+json"
 GENERIC_DETAIL = {500: "Something went wrong on our side. The request id finds it in our logs."}
 
@@ -49,6 +51,7 @@ def init_app(app: Flask) -> None:
 
 
 def handle_http_exception(error: HTTPException) -> Response:
+    drain()
     status = error.code or 500
     detail = GENERIC_DETAIL.get(status) or error.description or HTTP_STATUS_CODES[status]
     members: dict[str, Any] = {"errors": error.errors} if isinstance(error, Invalid) else {}

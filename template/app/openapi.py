@@ -149,6 +149,9 @@ def operation(app: Flask, rule: Rule, endpoint: Endpoint, references: References
         statuses.add(401)
     # {% endif %}
     document["responses"] = {str(endpoint.status): success(endpoint, references)}
+    if endpoint.conditional:
+        part = success(endpoint, references) | {"description": HTTPStatus(206).phrase}
+        document["responses"] |= {"206": part, "304": {"description": HTTPStatus(304).phrase}}
     for status in sorted(statuses):
         document["responses"][str(status)] = problem_response(HTTPStatus(status).phrase)
     if business:
@@ -190,6 +193,8 @@ def error_statuses(rule: Rule, endpoint: Endpoint) -> set[int]:
         statuses |= {413, 415, 422}
     if endpoint.query:
         statuses.add(422)
+    if endpoint.conditional:
+        statuses |= {412, 416}
     if rule.arguments:
         statuses.add(404)
     return statuses

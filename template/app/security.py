@@ -27,7 +27,7 @@ def init_app(app: Flask) -> None:
     if origins := app.config["CORS_ORIGINS"]:
         CORS(
             app,
-            resources={r"/api/*": {"origins": origins}},
+            resources={r"/api/.*": {"origins": origins}},
             allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
             expose_headers=["Link", "Location", "Retry-After", "X-Request-ID"],
             max_age=600,

@@ -214,6 +214,17 @@ def test_a_body_over_the_bound_is_413(api: FlaskClient, monkeypatch: pytest.Monk
     assert response.mimetype == PROBLEM_JSON
 
 
+@pytest.mark.parametrize(("path", "status"), [("/nowhere", 404), ("/search", 405), ("/items", 415)])
+def test_what_nobody_reads_of_a_body_is_read_to_its_end(
+    api: FlaskClient, path: str, status: int
+) -> None:
+    body = BytesIO(b"a" * 1000)
+    length = {"CONTENT_LENGTH": "1000"}
+    response = api.post(path, input_stream=body, environ_overrides=length)
+    assert response.status_code == status
+    assert body.tell() == 1000
+
+
 def test_a_body_that_breaks_off_is_400(api: FlaskClient) -> None:
     response = api.post(
         "/items",

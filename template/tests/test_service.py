@@ -203,6 +203,11 @@ def test_cors_is_closed_unless_configured(anonymous: FlaskClient, exposed: Flask
     assert "Access-Control-Allow-Origin" not in other.headers
 
 
+def test_cors_is_for_the_api_alone(exposed: FlaskClient) -> None:
+    headers = exposed.get("/apix", headers={"Origin": "https://app.example.com"}).headers
+    assert "Access-Control-Allow-Origin" not in headers
+
+
 def test_a_cache_tells_origins_apart(anonymous: FlaskClient, exposed: FlaskClient) -> None:
     for origin in ("https://app.example.com", "https://evil.example.com", None):
         headers = {"Origin": origin} if origin else {}
@@ -259,6 +264,22 @@ def test_the_documentation_page_loads_nothing_from_elsewhere(anonymous: FlaskCli
     for file in ("swagger-ui.css", "oauth2-redirect.html"):
         with anonymous.get(f"/docs/{file}") as response:
             assert response.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "status"),
+    [
+        ("If-Modified-Since", f"Mon, 01 Jan {10**20} 00:00:00 GMT", 200),
+        ("If-Modified-Since", "Fri, 31 Dec 9999 00:00:00 GMT", 304),
+        ("If-Range", f"{10**20} Jan 2020", 200),
+        ("If-Match", "*", 200),
+        ("If-Match", '"another"', 412),
+    ],
+)
+def test_conditions_of_a_file(anonymous: FlaskClient, header: str, value: str, status: int) -> None:
+    with anonymous.get("/docs/swagger-ui.css", headers={header: value}) as response:
+        assert response.status_code == status
+        assert (response.mimetype == PROBLEM_JSON) == (status == 412)
 
 
 def test_the_openapi_document_is_made_once(

@@ -7,7 +7,7 @@ from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from pydantic_core import from_json
 
-from app.api import read_body
+from app.bodies import read_body
 
 MAX_CREDENTIALS = 4096  # bytes of a body; more is no login, and would take its time to be read
 

@@ -4,16 +4,19 @@ A refresh token is good for one use. Used again, somebody else has it too, and i
 is revoked (RFC 9700, section 4.14.2).
 """
 
+import re
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 from flask import Flask, Response, current_app
 from flask_jwt_extended import JWTManager, create_access_token, create_refresh_token
+from jwt import InvalidTokenError
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Unauthorized
 
-from app.database import db, now
+from app.bodies import drain
+from app.database import MAX_ID, db, now
 from app.errors import problem
 from app.jwt import denylist
 from app.jwt.denylist import get_denylist
@@ -21,6 +24,7 @@ from app.jwt.models import Account
 from app.jwt.schemas import TokenPair
 
 Claims = dict[str, Any]
+SUBJECT = re.compile("[1-9][0-9]{0,9}")  # an account's id
 CHALLENGE = WWWAuthenticate("Bearer")  # what a 401 must carry (RFC 9110)
 
 jwt = JWTManager()
@@ -74,7 +78,20 @@ def expiry() -> datetime:
 
 @jwt.token_in_blocklist_loader
 def is_revoked(header: Claims, claims: Claims) -> bool:
+    if not is_ours(claims):
+        raise InvalidTokenError("not issued here")
     return get_denylist().contains(family_key(claims["family"]))
+
+
+def is_ours(claims: Claims) -> bool:
+    """Whether ``issue`` makes such tokens: others may be signed with the same key."""
+    return (
+        claims.get("type") in ("access", "refresh")
+        and isinstance(claims.get("family"), str)
+        and "exp" in claims
+        and SUBJECT.fullmatch(claims["sub"]) is not None
+        and int(claims["sub"]) <= MAX_ID
+    )
 
 
 @jwt.user_lookup_loader
@@ -84,6 +101,7 @@ def load_account(header: Claims, claims: Claims) -> Account | None:
 
 def unauthorized(detail: str, error: str | None = None) -> Response:
     """401, with the challenge that RFC 6750 asks for."""
+    drain()
     challenge = f'Bearer error="{error}"' if error else "Bearer"
     return problem(401, detail, {"WWW-Authenticate": challenge})
 

@@ -91,7 +91,8 @@ def with_link(page: Page[T], query: PageQuery) -> tuple[Page[T], dict[str, str]]
     # Not by url_for, to which names such as _scheme mean something else than a parameter.
     values = request.args.to_dict(flat=False)
     values |= {"limit": [str(query.limit)], "cursor": [page.next_cursor]}
-    url = url_for(request.endpoint or "", _external=True, **(request.view_args or {}))
+    absolute = bool(request.host)  # nothing where the Host header is missing or is none
+    url = url_for(request.endpoint or "", _external=absolute, **(request.view_args or {}))
     return page, {"Link": f'<{url}?{urlencode(values, doseq=True)}>; rel="next"'}
 
 

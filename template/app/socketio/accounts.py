@@ -20,7 +20,7 @@ def authenticate(connection: Connection, auth: object) -> None:
     them is checked like a request.
     """
     token = auth.get("token") if isinstance(auth, dict) else None
-    if isinstance(token, str):
+    if isinstance(token, str) and token.isascii():
         request.environ["HTTP_AUTHORIZATION"] = f"Bearer {token}"
     verify_jwt_in_request()
     claims = get_jwt()

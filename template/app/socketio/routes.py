@@ -7,7 +7,8 @@ from werkzeug.exceptions import HTTPException
 
 from app.socketio.gate import PATH, REFUSAL
 
-PAGE = Path(__file__).parent / "page"
+HTML = Path(__file__).parent / "chat.html"
+PAGE = HTML.parent / "page"  # its files
 
 blueprint = Blueprint("socketio", __name__)
 
@@ -23,7 +24,7 @@ def refuse() -> Response:
 def chat() -> Response:
     """A page to try the chat in. It loads files of this host and nothing else."""
     url = current_app.config["SOCKETIO_URL"] or ""
-    page = (PAGE / "chat.html").read_text(encoding="utf-8").replace("SOCKETIO_URL", url)
+    page = HTML.read_text(encoding="utf-8").replace("SOCKETIO_URL", url)
     policy = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     policy += f"; script-src 'self'; style-src 'self'; connect-src 'self' {as_websocket(url)}"
     return Response(page, mimetype="text/html", headers={"Content-Security-Policy": policy})

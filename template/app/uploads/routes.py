@@ -36,7 +36,7 @@ def get_upload(upload_id: UUID) -> UploadOut:
 
 
 @blueprint.get("/<uuid:upload_id>/content")
-@endpoint(media_types=sorted(set(MIME_OF_EXTENSION.values())), errors=(416,))
+@endpoint(media_types=sorted(set(MIME_OF_EXTENSION.values())), conditional=True)
 def download_upload(upload_id: UUID) -> Response:
     """The file itself, as an attachment, or a part of it (``Range``)."""
     upload = service.get(upload_id)

@@ -3,15 +3,17 @@
 import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from io import BytesIO
 from statistics import median
 from threading import Barrier
 from time import perf_counter
 from typing import Any
 
+import jwt
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from flask_jwt_extended import create_access_token
+from flask_jwt_extended import create_access_token, decode_token
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -236,6 +238,13 @@ def test_no_token_is_401_before_the_body_is_read(anonymous: FlaskClient) -> None
     assert response.headers["WWW-Authenticate"] == "Bearer"
 
 
+def test_a_body_without_a_token_is_read_to_its_end(anonymous: FlaskClient) -> None:
+    body = BytesIO(b"{" * 1000)
+    length = {"CONTENT_LENGTH": "1000"}
+    response = anonymous.post("/api/v1/auth/logout", input_stream=body, environ_overrides=length)
+    assert (response.status_code, body.tell()) == (401, 1000)
+
+
 def test_a_preflight_needs_no_token(anonymous: FlaskClient) -> None:
     assert anonymous.options("/api/v1/auth/me").status_code == 200
 
@@ -251,6 +260,14 @@ def test_a_bad_token_is_401(app: Flask, anonymous: FlaskClient) -> None:
             "refresh token": pair.refresh_token,
             "expired": create_access_token(str(account.id), False, timedelta(seconds=-1), claims),
             "account gone": create_access_token("999999", additional_claims=claims),
+            "no family": create_access_token(str(account.id)),
+            "no end": create_access_token(str(account.id), False, False, claims),
+            "no id": create_access_token("abc", additional_claims=claims),
+            "an id of other digits": create_access_token("\u0661", additional_claims=claims),
+            "an id over all": create_access_token("2147483648", additional_claims=claims),
+            "another type": jwt.encode(
+                {**decode_token(pair.access_token), "type": "x"}, app.config["JWT_SECRET_KEY"]
+            ),
         }
     for what, token in bad.items():
         response = anonymous.get("/api/v1/auth/me", headers=bearer(token))

@@ -85,6 +85,15 @@ def test_a_link_keeps_what_else_was_asked_for(app: Flask, client: FlaskClient) -
     }
 
 
+def test_a_link_is_relative_where_nobody_says_what_the_host_is(
+    app: Flask, client: FlaskClient
+) -> None:
+    with app.app_context():
+        fill(2)
+    response = client.get("/api/v1/posts?limit=1", headers={"Host": "a b"})
+    assert response.headers["Link"].startswith("</api/v1/posts?limit=1&cursor=")
+
+
 def test_an_empty_feed_is_one_empty_page(client: FlaskClient) -> None:
     response = client.get("/api/v1/posts")
     assert response.json == {"items": [], "next_cursor": None}

@@ -36,7 +36,8 @@ def log_in(app: Flask, email: str) -> TokenPair:
 def test_a_connection_needs_an_access_token(app: Flask, connect: Connect) -> None:
     assert connect().is_connected()
     pair = log_in(app, "ann@example.com")
-    for auth in (None, "x", {}, {"token": 1}, {"token": "x"}, {"token": pair.refresh_token}):
+    wrong = (1, "x", "\ud800", pair.refresh_token)
+    for auth in (None, "x", {}, *({"token": token} for token in wrong)):
         client = app.extensions["socketio"].test_client(app, auth=auth)
         assert not client.is_connected(), auth
 

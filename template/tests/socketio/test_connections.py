@@ -137,4 +137,5 @@ def test_the_page_loads_nothing_from_elsewhere(app: Flask, anonymous: FlaskClien
         with anonymous.get(path) as response:
             assert response.status_code == 200, path
             assert not re.search(r"^(?! *//).*://", response.get_data(as_text=True), re.M), path
-    assert anonymous.get("/chat/nothing.js").status_code == 404
+    for path in ("/chat/nothing.js", "/chat/chat.html"):
+        assert anonymous.get(path).status_code == 404, path

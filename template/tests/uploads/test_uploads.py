@@ -1,5 +1,6 @@
 """Uploads over HTTP."""
 
+import errno
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -68,6 +69,8 @@ def test_a_download_tells_its_size_and_gives_parts(client: FlaskClient) -> None:
         ("bytes=1-3", 206, PNG[1:4]),
         ("bytes=70-", 206, PNG[70:]),
         ("bytes=1000-", 416, None),
+        ("bytes=-1000", 200, PNG),
+        ("lines=1-3", 200, PNG),
     ):
         with client.get(url, headers={"Range": given}) as part:
             assert part.status_code == status, given
@@ -88,7 +91,8 @@ def test_the_document_names_what_a_download_can_be(client: FlaskClient) -> None:
     paths = client.get("/openapi.json").get_json()["paths"]
     answers = paths[URL + "/{upload_id}/content"]["get"]["responses"]
     assert set(answers["200"]["content"]) == set(MIME_OF_EXTENSION.values())
-    assert "416" in answers
+    assert answers["206"]["content"] == answers["200"]["content"]
+    assert {"304", "412", "416"} <= set(answers)
 
 
 def test_each_type_is_taken(app: Flask) -> None:
@@ -171,6 +175,18 @@ def test_an_unknown_upload_is_404(client: FlaskClient) -> None:
 def test_a_file_over_the_bound_is_413(app: Flask, client: FlaskClient) -> None:
     app.config["MAX_CONTENT_LENGTH"] = 1000
     assert send(client, PNG + bytes(1000), "a.png").status_code == 413
+
+
+def test_a_full_folder_for_temporary_files_is_503(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("werkzeug.formparser.SpooledTemporaryFile", full)
+    response = send(client, PNG * 10_000, "a.png")
+    assert response.status_code == 503
+    assert response.headers["Retry-After"]
 
 
 def test_a_full_disk_is_503_and_leaves_nothing(
