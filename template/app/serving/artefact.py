@@ -14,11 +14,11 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 from uuid import uuid4
 
 from click import ClickException
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 LOCK_TIMEOUT = 120  # seconds
 
@@ -63,6 +63,17 @@ class Manifest(Document):
     libraries: dict[str, str]
     files: dict[str, Digest]
     reference: Reference
+
+    @model_validator(mode="after")
+    def check_shapes(self) -> Self:
+        rows, proba = self.reference.rows, self.reference.proba
+        if not rows or len(rows) != len(proba) or len(set(self.labels)) != len(self.labels):
+            raise ValueError("rows without an answer, or labels twice")
+        if {len(row) for row in rows} != {len(self.features)}:
+            raise ValueError("rows of other lengths than the features")
+        if {len(row) for row in proba} != {len(self.labels)}:
+            raise ValueError("answers of other lengths than the labels")
+        return self
 
 
 D = TypeVar("D", bound=Document)

@@ -171,6 +171,16 @@ def test_a_failed_job_says_why_and_no_more(
     assert trial.runs == 1
 
 
+def test_a_result_that_no_client_can_be_given_is_a_failure(
+    client: FlaskClient, work: Work, trial: Trial
+) -> None:
+    for result in ("\ud800", {"x": object()}):
+        trial.does = lambda result=result: result  # type: ignore[misc]
+        location = submit(client)
+        work()
+        assert client.get(location).get_json()["error"]["kind"] == "internal", result
+
+
 def test_what_can_pass_is_tried_again(client: FlaskClient, work: Work, trial: Trial) -> None:
     def fail() -> None:
         raise ConnectionError("password=hunter2")

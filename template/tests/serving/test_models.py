@@ -1,5 +1,6 @@
 """Models as files, and what loads them; with a model that only doubles its numbers."""
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
@@ -43,7 +44,7 @@ def write(store: Store, features: tuple[str, ...] = ("a", "b")) -> None:
         labels=["x", "y"],
         features=list(features),
         accuracy=None,
-        reference=Reference(rows=[], proba=[]),
+        reference=Reference(rows=[[0.0] * len(features)], proba=[[0.5, 0.5]]),
         libraries=("flask",),
     )
 
@@ -99,6 +100,31 @@ def test_what_was_changed_is_refused(models: Doubling) -> None:
         path.write_bytes(content)
     (folder / FILE).unlink()
     with pytest.raises(ModelError, match=rf"{FILE} cannot be read"):
+        models.get()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"labels": []},
+        {"labels": ["x", "y", "z"]},
+        {"labels": ["x", "x"]},
+        {"reference": {"rows": [], "proba": []}},
+        {"reference": {"rows": [[0, 0], [0, 0]], "proba": [[0.5, 0.5]]}},
+        {"reference": {"rows": [[0]], "proba": [[0.5, 0.5]]}},
+        {"reference": {"rows": [[0, 0], [0, 0]], "proba": [[0.5, 0.5], [1]]}},
+    ],
+)
+def test_a_manifest_that_contradicts_itself_is_refused(
+    models: Doubling, change: dict[str, object]
+) -> None:
+    folder = models.store.read().folder
+    document = json.loads((folder / "manifest.json").read_bytes()) | change
+    content = json.dumps(document).encode()
+    (folder / "manifest.json").write_bytes(content)
+    current = {"version": folder.name, "sha256": sha256(content).hexdigest()}
+    (models.store.root / "current.json").write_text(json.dumps(current))
+    with pytest.raises(ModelError, match=r"format: train"):
         models.get()
 
 

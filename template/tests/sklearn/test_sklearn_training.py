@@ -69,9 +69,9 @@ def test_a_model_for_scikit_learn_alone_has_no_other(app: Flask, tmp_path: Path)
 
 def test_no_type_of_a_stranger_is_loaded(tmp_path: Path) -> None:
     store = get_store(tmp_path)
-    nothing: dict[str, Any] = {"labels": [], "features": ["a"] * 4, "accuracy": None}
+    nothing: dict[str, Any] = {"labels": ["x"], "features": ["a"] * 4, "accuracy": None}
     for content in (dumps(Stranger()), pickle.dumps({}), b""):
-        reference = Reference(rows=[], proba=[])
+        reference = Reference(rows=[[0] * 4], proba=[[1]])
         store.write({SKOPS_FILE: content}, **nothing, reference=reference, libraries=())
         with pytest.raises(ModelError, match=r"model\.skops cannot be loaded"):
             open_engine("sklearn", store.read(), 1)
