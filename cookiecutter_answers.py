@@ -97,7 +97,12 @@ def answers(given: Mapping[str, Any], names: Iterable[str] = tuple(QUESTIONS)) -
     """
     known: dict[str, Any] = {}
     for name in names:
-        known[name] = checked(name, given[name], known) if asked(name) else default(name, known)
+        if not asked(name):
+            known[name] = default(name, known)
+        elif name in given:
+            known[name] = checked(name, given[name], known)
+        else:  # Cookiecutter passes no mapping on
+            raise Refused(f"{name}: write one text.")
     return known
 
 

@@ -22,7 +22,7 @@ import cookiecutter_answers
 ROOT = Path(__file__).resolve().parent.parent
 
 #: Names that a service may have: a tame one, and one that every quoting has to survive.
-NAMES = {"tame": "My Service", "wild": 'Zoë\'s "best" \\ <7>'}
+NAMES = {"tame": "My Service", "wild": 'Zoë\'s "best" – ’ \\ <7>' + "漢" * 38}
 
 
 @cache

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 import cookiecutter_answers
+from tests import oracle
 from tests.combinations import components, questions, render
 
 CONTRACT = [
@@ -107,6 +108,7 @@ def recorded(service: Path) -> dict[str, Any]:
         ("日本語", "service"),
         ("x" * 60, "x" * 50),
         ("a/b\\c: d", "a-b-c-d"),
+        ("Flask", "service-flask"),
     ],
 )
 def test_a_slug_is_a_dns_label(template: Path, tmp_path: Path, name: str, slug: str) -> None:
@@ -115,9 +117,21 @@ def test_a_slug_is_a_dns_label(template: Path, tmp_path: Path, name: str, slug: 
     assert project["name"] == slug
 
 
+def test_no_service_is_named_like_what_services_require() -> None:
+    assert questions()["requirements"]["default"] == sorted(oracle.BOUNDS)
+
+
 @pytest.mark.parametrize(
     "name",
-    ['The "Best" One', "O'Brien's", "both ' and \"", "back\\slash", "{{ 7 * 7 }}", "# {% if %}"],
+    [
+        'The "Best" One',
+        "O'Brien's",
+        "both ' and \"",
+        "back\\slash",
+        "{{ 7 * 7 }}",
+        "# {% if %}",
+        "A – ’",
+    ],
 )
 def test_any_name_is_rendered_as_it_is(template: Path, tmp_path: Path, name: str) -> None:
     answers = {"project_name": name, "description": name, "components": []}

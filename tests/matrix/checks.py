@@ -8,11 +8,13 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
+from dotenv import dotenv_values
 
 from tests import oracle
 from tests.combinations import Combination, render
@@ -128,11 +130,9 @@ def check_settings(service: Path) -> None:
     load_settings({"APP_ENV": "prod", **compose_settings(service)})
     text = (service / ".env.example").read_text()
     defaults = {name.upper(): field.default for name, field in Settings.model_fields.items()}
-    shown = {
-        name: value
-        for name, value in re.findall(r"^# ([A-Z_]+)=(.+)$", text, re.M)
-        if name not in oracle.EXAMPLES
-    }
+    lines = "\n".join(re.findall(r"^# ([A-Z_]+=.+)$", text, re.M))
+    values = dotenv_values(stream=StringIO(lines))
+    shown = {name: value for name, value in values.items() if name not in oracle.EXAMPLES}
     read = Settings(**{name.lower(): value for name, value in shown.items()})
     for name, value in shown.items():
         found = getattr(read, name.lower())
