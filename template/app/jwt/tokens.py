@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from flask import Flask, Response, current_app
 from flask_jwt_extended import JWTManager, create_access_token, create_refresh_token
-from jwt import InvalidTokenError
+from flask_jwt_extended.exceptions import JWTDecodeError
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Unauthorized
 
@@ -79,7 +79,7 @@ def expiry() -> datetime:
 @jwt.token_in_blocklist_loader
 def is_revoked(header: Claims, claims: Claims) -> bool:
     if not is_ours(claims):
-        raise InvalidTokenError("not issued here")
+        raise JWTDecodeError("not issued here")
     return get_denylist().contains(family_key(claims["family"]))
 
 
@@ -89,7 +89,7 @@ def is_ours(claims: Claims) -> bool:
         claims.get("type") in ("access", "refresh")
         and isinstance(claims.get("family"), str)
         and "exp" in claims
-        and SUBJECT.fullmatch(claims["sub"]) is not None
+        and SUBJECT.fullmatch(claims.get("sub", "")) is not None
         and int(claims["sub"]) <= MAX_ID
     )
 
