@@ -1,10 +1,12 @@
 """The body of a request: read whole, bounded, and with every fault a 4xx."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from flask import current_app, request
 from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge
+from werkzeug.wsgi import LimitedStream
 
 CHUNK = 64 * 1024  # bytes
 BODY = "service.body"  # where a request's environment keeps what was read
@@ -62,12 +64,23 @@ def is_of_this_system(error: BaseException | None) -> bool:
 
 
 def drain() -> None:
-    """Read what no view has read of the body, up to the bound.
+    """Read what no view has read of the body, up to twice the bound.
 
     A server that answers before closes the connection over the rest, and the client may see a
     broken one in the place of the answer, or at its next request.
     """
-    if BODY not in request.environ:
-        with suppress(Exception):  # a body that is no HTTP, or too long
-            while request.stream.read(CHUNK):
-                pass
+    if BODY in request.environ:
+        return
+    with suppress(Exception):  # a body that is no HTTP, or breaks off
+        read = reader_of_rest()
+        while read(CHUNK):
+            pass
+
+
+def reader_of_rest() -> Callable[[int], bytes | None]:
+    try:
+        return request.stream.read
+    except RequestEntityTooLarge:
+        most = 2 * current_app.config["MAX_CONTENT_LENGTH"]
+        length = min(request.content_length or 0, most)
+        return LimitedStream(request.environ["wsgi.input"], length).read

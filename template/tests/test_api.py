@@ -241,6 +241,21 @@ def test_what_nobody_reads_of_a_body_is_read_to_its_end(
     assert body.tell() == 1000
 
 
+def test_twice_the_bound_is_read_of_a_body_and_no_more(
+    api: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(api.application.config, "MAX_CONTENT_LENGTH", 100)
+    for size, read in ((150, 150), (1000, 200)):
+        body = BytesIO(b" " * size)
+        response = api.post(
+            "/items",
+            input_stream=body,
+            content_type="application/json",
+            environ_overrides={"CONTENT_LENGTH": str(size)},
+        )
+        assert (response.status_code, body.tell()) == (413, read)
+
+
 def test_a_body_that_breaks_off_is_400(api: FlaskClient) -> None:
     response = api.post(
         "/items",
