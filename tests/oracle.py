@@ -475,11 +475,11 @@ TOOLS = {
 
 #: The fewest unit tests of each file, in the service that has fewest of them.
 FEWEST_TESTS = {
-    "tests/celery/test_brokers.py": 9,
-    "tests/celery/test_jobs.py": 17,
+    "tests/celery/test_brokers.py": 12,
+    "tests/celery/test_jobs.py": 19,
     "tests/crud/test_users.py": 12,
-    "tests/jwt/test_auth.py": 27,
-    "tests/pagination/test_posts.py": 9,
+    "tests/jwt/test_auth.py": 28,
+    "tests/pagination/test_posts.py": 10,
     "tests/probes/test_probes.py": 4,
     "tests/serving/test_arrays.py": 6,
     "tests/serving/test_batching.py": 12,
@@ -496,13 +496,13 @@ FEWEST_TESTS = {
     "tests/socketio/test_live_jobs.py": 4,
     "tests/socketio/test_websockets.py": 1,
     "tests/test_api.py": 18,
-    "tests/test_database.py": 10,
-    "tests/test_service.py": 23,
+    "tests/test_database.py": 11,
+    "tests/test_service.py": 24,
     "tests/torch/test_torch_jobs.py": 3,
     "tests/torch/test_torch_live.py": 2,
     "tests/torch/test_torch_predict.py": 9,
     "tests/torch/test_torch_training.py": 12,
-    "tests/uploads/test_uploads.py": 11,
+    "tests/uploads/test_uploads.py": 12,
 }
 
 

@@ -148,6 +148,15 @@ def test_a_database_that_is_not_ready_is_503(
     assert "secret" not in response.text
 
 
+def test_an_error_does_not_tell_what_was_sent() -> None:
+    with database_app("sqlite://").app_context():
+        for parameters in ({"a": "hunter2"}, [{"a": "hunter2"}, {"a": "hunter2"}]):
+            with pytest.raises(sa.exc.OperationalError) as caught:
+                db.session.execute(sa.text("INSERT INTO nowhere VALUES (:a)"), parameters)
+            assert "hunter2" not in str(caught.value)
+            db.session.rollback()
+
+
 def test_a_postgresql_that_is_silent_is_given_up() -> None:
     def answer_after(waits: int) -> Generator[int, int, str]:
         for _ in range(waits):

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 import structlog
-from flask import Flask, abort
+from flask import Flask, abort, request
 from flask.testing import FlaskClient
+from prometheus_client.mmap_dict import MmapedDict, mmap_key
 
-from app import create_app, logs, metrics
+from app import create_app, logs, metrics, security
 from app.config import ConfigError, TestSettings
 from app.errors import PROBLEM_JSON, problem
 
@@ -225,6 +226,20 @@ def test_a_proxy_is_believed_only_where_there_is_one(
     assert "Strict-Transport-Security" not in direct.headers
 
 
+def test_as_many_proxies_are_believed_as_there_are() -> None:
+    app = Flask("proxies")
+    app.config["PROXY_HOPS"] = 2
+    app.add_url_rule("/", "seen", lambda: [request.remote_addr, request.host_url])
+    security.believe_proxies(app)
+    forwarded = {
+        "X-Forwarded-For": "192.0.2.1, 192.0.2.2, 192.0.2.3",
+        "X-Forwarded-Host": "forged.example, a.example, b.example",
+        "X-Forwarded-Proto": "ftp, https, http",
+    }
+    seen = app.test_client().get("/", headers=forwarded)
+    assert seen.get_json() == ["192.0.2.2", "https://a.example/"]
+
+
 def test_metrics_are_labelled_by_route(anonymous: FlaskClient) -> None:
     anonymous.get("/scan/1")
     anonymous.open("/", method="BREW")
@@ -239,9 +254,14 @@ def test_metrics_of_several_processes_are_added_up(
     anonymous: FlaskClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
-    anonymous.get("/")
-    text = anonymous.get("/metrics").text  # of that folder, where no process has written yet
-    assert "http_requests_total{" not in text
+    for pid, requests in ((1, 2.0), (2, 3.0)):
+        written = MmapedDict(str(tmp_path / f"counter_{pid}.db"))  # type: ignore[no-untyped-call]
+        name, labels = "http_requests_total", {"method": "GET", "route": "/", "status": "200"}
+        key = mmap_key(name, name, list(labels), list(labels.values()), "Requests.")
+        written.write_value(key, requests, 0)  # type: ignore[no-untyped-call]
+        written.close()  # type: ignore[no-untyped-call]
+    text = anonymous.get("/metrics").text
+    assert 'http_requests_total{method="GET",route="/",status="200"} 5.0\n' in text
 
 
 def test_gauges_of_a_process_that_is_gone_are_forgotten(tmp_path: Path) -> None:

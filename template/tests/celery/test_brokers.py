@@ -9,6 +9,7 @@ import time
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from queue import Empty
 from select import select
@@ -18,12 +19,13 @@ from uuid import UUID, uuid4
 
 import pytest
 from celery import Celery
+from celery.apps.beat import Beat
 from flask import Flask
 from kombu import Connection, Consumer, Exchange, Producer, Queue
 
 from app import create_app
 from app.celery import redis, service
-from app.celery.application import celery_settings, transport_options
+from app.celery.application import GRACE, celery_settings, transport_options
 from app.celery.files import Channel, FileStore
 from app.celery.queue import SHOWN, encode
 from app.celery.schemas import JobIn, SucceededJob
@@ -102,12 +104,44 @@ def test_redis_is_read_by_our_channel(app: Flask, url: str, tls: bool) -> None:
     assert bool(connection.ssl) is tls
 
 
-def test_certificates_of_a_redis_are_checked() -> None:
-    config = load_settings({**SERVERS, "APP_ENV": "test", "REDIS_URL": "rediss://a/0"})
+def configured(**given: object) -> Celery:
+    """What a worker is configured with."""
+    config = load_settings({**SERVERS, "APP_ENV": "test", **given})
     celery_app = Celery(backend=config["CELERY_RESULT_BACKEND"], set_as_current=False)
     celery_app.config_from_object(celery_settings(config))
+    return celery_app
+
+
+def test_certificates_of_a_redis_are_checked() -> None:
+    celery_app = configured(REDIS_URL="rediss://a/0")
     assert celery_app.backend.connparams["ssl_cert_reqs"] is CERT_REQUIRED
     assert celery_app.connection_for_read().ssl == {"ssl_cert_reqs": CERT_REQUIRED}
+
+
+def test_jobs_and_results_last_as_long_as_is_configured() -> None:
+    celery_app = configured(JOB_TIME_LIMIT=60, JOB_RESULT_EXPIRES=3600)
+    conf = celery_app.conf
+    assert (conf.task_soft_time_limit, conf.task_time_limit) == (60, 60 + GRACE)
+    assert celery_app.backend.expires == 3600
+
+
+def test_a_job_is_acknowledged_when_it_has_ended() -> None:
+    conf = configured().conf
+    assert conf.task_acks_late
+    assert conf.task_reject_on_worker_lost
+    assert conf.worker_prefetch_multiplier == 1
+
+
+def test_expired_results_are_deleted_each_hour_by_a_beat_that_keeps_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    beat = Beat(app=configured())
+    scheduler = beat.Service(beat.app, scheduler_cls=beat.scheduler_cls).get_scheduler()
+    schedule = {entry.task: entry.schedule.run_every for entry in scheduler.schedule.values()}
+    assert schedule == {"celery.backend_cleanup": timedelta(hours=1)}
+    assert set(schedule) <= set(beat.app.tasks)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Jobs over HTTP, and how a worker runs them. Messages and results stay in memory here."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from runpy import run_path
@@ -8,7 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from celery import Celery, states
+from celery import Celery, current_task, states
 from celery.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
 from celery.signals import task_failure
 from flask import Flask
@@ -17,6 +18,7 @@ from kombu.exceptions import OperationalError
 from prometheus_client import REGISTRY
 
 from app.api import Schema
+from app.celery.application import GRACE
 from app.celery.kinds import KINDS, job
 from app.celery.runs import JobError, progress
 from app.config import ROOT
@@ -54,7 +56,7 @@ class Trial:
 TRIAL = Trial()
 
 
-@job("trial")
+@job("trial", retry_for=(ZeroDivisionError,), time_limit=5)
 def run_trial(given: Nothing) -> object:
     TRIAL.runs += 1
     return TRIAL.does()
@@ -181,15 +183,42 @@ def test_a_result_that_no_client_can_be_given_is_a_failure(
         assert client.get(location).get_json()["error"]["kind"] == "internal", result
 
 
-def test_what_can_pass_is_tried_again(client: FlaskClient, work: Work, trial: Trial) -> None:
+@pytest.mark.parametrize("error", [ConnectionError, ZeroDivisionError])
+def test_what_can_pass_is_tried_again(
+    client: FlaskClient, work: Work, trial: Trial, error: type[Exception]
+) -> None:
     def fail() -> None:
-        raise ConnectionError("password=hunter2")
+        raise error("password=hunter2")
 
     trial.does = fail
     location = submit(client)
     work()
     assert trial.runs == 4
     assert client.get(location).get_json()["error"]["kind"] == "unavailable"
+
+
+def test_each_try_waits_longer(
+    client: FlaskClient, work: Work, trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("random.randrange", lambda stop: stop - 1)  # the longest it may wait
+    started, waits = datetime.now(UTC), iter((0, 1, 2, 4))  # seconds
+
+    def fail() -> None:
+        due = datetime.fromisoformat(current_task.request.eta or started.isoformat())
+        wait = timedelta(seconds=next(waits))
+        assert started + wait <= due <= datetime.now(UTC) + wait
+        raise ConnectionError
+
+    trial.does = fail
+    location = submit(client)
+    work()
+    assert client.get(location).get_json()["error"]["kind"] == "unavailable"
+    assert list(waits) == []
+
+
+def test_a_kind_can_have_its_own_limit(app: Flask) -> None:
+    task = app.extensions["celery"].tasks["trial"]
+    assert (task.soft_time_limit, task.time_limit) == (5, 5 + GRACE)
 
 
 def test_what_passed_is_done(client: FlaskClient, work: Work, trial: Trial) -> None:

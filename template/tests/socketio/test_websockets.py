@@ -93,7 +93,9 @@ class Socket:
     def __init__(self, port: int, auth: dict[str, str]) -> None:
         url = f"ws://127.0.0.1:{port}/socket.io/?EIO=4&transport=websocket"
         self.websocket = create_connection(url, timeout=5)
-        assert self.receive().startswith("0{")
+        opening = self.receive()
+        assert opening.startswith("0{")
+        assert json.loads(opening[1:])["maxPayload"] == MAX_MESSAGE
         self.websocket.send(f"40{json.dumps(auth)}")
         assert self.receive().startswith("40{")
 

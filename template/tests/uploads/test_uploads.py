@@ -161,6 +161,11 @@ def test_no_name_becomes_a_path(app: Flask, client: FlaskClient) -> None:
         assert files == expected, filename
 
 
+def test_a_name_is_shown_without_its_folders() -> None:
+    for filename in ("C:\\x\\a.png", "C:\\x/y/a.png", "/x/y\\a.png", "\\\\host\\x\\a.png"):
+        assert display_name(filename) == "a.png", filename
+
+
 def test_a_name_is_shortened_from_the_left() -> None:
     assert display_name("x" * 300 + "\n.png") == "x" * 251 + ".png"
 
