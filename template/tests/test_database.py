@@ -148,6 +148,12 @@ def test_a_database_that_is_not_ready_is_503(
     assert "secret" not in response.text
 
 
+def test_sqlite_enforces_foreign_keys_and_no_reader_waits_for_a_writer(empty: Flask) -> None:
+    with empty.app_context():
+        assert db.session.scalar(sa.text("PRAGMA foreign_keys")) == 1
+        assert db.session.scalar(sa.text("PRAGMA journal_mode")) == "wal"
+
+
 def test_an_error_does_not_tell_what_was_sent() -> None:
     with database_app("sqlite://").app_context():
         for parameters in ({"a": "hunter2"}, [{"a": "hunter2"}, {"a": "hunter2"}]):

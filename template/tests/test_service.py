@@ -18,7 +18,7 @@ from flask.testing import FlaskClient
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
 
 from app import create_app, logs, metrics, security
-from app.config import ConfigError, TestSettings
+from app.config import ConfigError, TestSettings, load_settings
 from app.errors import PROBLEM_JSON, problem
 
 SECRET = "a secret of more than thirty-two characters"
@@ -62,6 +62,7 @@ def test_no_internals_reach_the_client(
     assert response.status_code == 500
     assert response.mimetype == PROBLEM_JSON
     assert "hunter2" not in response.text
+    assert "request id" in response.get_json()["detail"]
 
 
 def test_a_response_can_be_aborted_with(
@@ -138,6 +139,18 @@ def test_each_request_is_logged_with_its_id(
     assert (line["request_id"], line["method"], line["status"]) == ("abc", "GET", 200)
     assert line["path"] == "/"
     assert "secret" not in str(line)
+
+
+def test_no_log_line_tells_of_what_the_thread_did_before(
+    app: Flask, anonymous: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look() -> dict[str, object]:
+        return structlog.contextvars.get_contextvars()
+
+    monkeypatch.setitem(app.view_functions, "index.hello", look)
+    with structlog.contextvars.bound_contextvars(account="somebody else"):
+        bound = anonymous.get("/", headers={"X-Request-ID": "abc"}).get_json()
+    assert bound == {"request_id": "abc"}
 
 
 def test_a_path_is_logged_as_it_was_written(
@@ -320,6 +333,17 @@ def test_production_names_every_variable_that_is_missing(monkeypatch: pytest.Mon
     assert all(name in caught.value.message for name in PRODUCTION)
 
 
+def test_production_logs_json(settings: dict[str, object]) -> None:
+    assert load_settings({"APP_ENV": "prod", **PRODUCTION})["LOG_FORMAT"] == "json"
+
+
+def test_an_empty_variable_is_none(
+    settings: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROXY_HOPS", "")
+    assert load_settings(settings)["PROXY_HOPS"] == 0
+
+
 @pytest.mark.parametrize("secret", ["short", "only-for-development-never-in-production"])
 def test_production_takes_no_weak_secret(secret: str) -> None:
     with pytest.raises(ConfigError, match="SECRET_KEY") as caught:
@@ -343,7 +367,8 @@ def test_an_unknown_profile_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "origins", [["*"], "https://*.example.com", "example.com", "https://a.example.com/"]
+    "origins",
+    [["*"], "https://*.example.com", "example.com", "https://a.example.com/", "ftp://a.example"],
 )
 def test_only_whole_origins_are_taken(settings: dict[str, object], origins: object) -> None:
     with pytest.raises(ConfigError, match="CORS_ORIGINS"):

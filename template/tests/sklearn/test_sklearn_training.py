@@ -51,6 +51,20 @@ def test_the_engines_agree(app: Flask) -> None:
     assert np.abs(other.get().predict(rows) - served.get().predict(rows)).max() < 1e-6
 
 
+def test_calls_are_shared_as_configured(app: Flask) -> None:
+    app.extensions["sklearn"].get()
+    root = app.config["SKLEARN_MODEL_DIR"]
+    batcher: Any = models(app, root, SKLEARN_BATCH_ROWS=8, SKLEARN_QUEUE_ROWS=9).get().compute
+    assert (batcher.batch_rows, batcher.queue_rows) == (8, 9)
+
+
+def test_a_model_of_another_library_is_refused(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    app.extensions["sklearn"].get()
+    monkeypatch.setattr("app.serving.artefact.installed_version", lambda library: "0.0")
+    with pytest.raises(ModelError, match=r"made with onnxruntime .* and 0\.0 is installed"):
+        models(app, app.config["SKLEARN_MODEL_DIR"]).get()
+
+
 def test_training_keeps_no_model_that_disagrees(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from flask_socketio import ConnectionRefusedError as Refused
 from prometheus_client import REGISTRY
 
 from app import create_app
 from app.errors import PROBLEM_JSON
-from app.socketio.connections import Bucket, Connection
+from app.socketio.connections import KEY, Bucket, Connection
 from app.socketio.gate import TIME_TO_CONNECT, Gate
+from app.socketio.server import connect
 
 URL = "/socket.io/?EIO=4&transport=websocket"
 HANDSHAKE = {
@@ -99,6 +101,12 @@ def test_connections_are_bounded_and_counted(
         full = anonymous.get(URL, headers=headers, environ_base=environ)
         assert (full.status_code, full.headers["Retry-After"]) == (503, "5")
         gate.connections.remove(one)
+        monkeypatch.setattr(gate, "closing", True)
+        assert anonymous.get(URL, headers=headers, environ_base=environ).status_code == 503
+        monkeypatch.setattr(gate.connections, "limit", 0)
+        none = anonymous.get(URL, headers=headers, environ_base=environ)
+        assert (none.status_code, "Retry-After" in none.headers) == (503, False)
+    assert len(during) == 2
 
 
 def test_who_connects_no_further_is_cut_off(app: Flask) -> None:
@@ -115,6 +123,34 @@ def test_who_connects_no_further_is_cut_off(app: Flask) -> None:
         gate.sweep()
         assert theirs.recv(1) == b""
         gate.connections.remove(connection)
+
+
+def test_who_does_not_leave_is_cut_off(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = gate_of(app)
+    monkeypatch.setattr(gate, "closing", False)
+    monkeypatch.setattr("app.socketio.gate.TIME_TO_LEAVE", 0)
+    for end in (gate.sweep, gate.close):
+        ours, theirs = socketpair()
+        with ours, theirs, app.app_context():
+            theirs.settimeout(5)
+            connection = Connection(Bucket(1), ours, sid="a", ended=monotonic() - 1)
+            gate.connections.add(connection)
+            end()
+            assert theirs.recv(1) == b"", end
+            gate.connections.remove(connection)
+    assert gate.closing
+
+
+@pytest.mark.parametrize("why", ["is there", "comes too often"])
+def test_who_connects_in_a_connection_is_refused(app: Flask, why: str) -> None:
+    connection = Connection(Bucket(1))
+    if why == "is there":
+        connection.sid = "a"
+    else:
+        connection.bucket.tokens = 0
+    request = app.test_request_context(environ_overrides={KEY: connection})
+    with request, pytest.raises(Refused, match="Connect once"):
+        connect()
 
 
 def test_a_bucket_fills_again() -> None:

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,8 +57,17 @@ def test_the_engines_agree(app: Flask) -> None:
 def test_batching_is_on_where_a_call_costs_much(app: Flask, trained: Path) -> None:
     served = models(app, trained, TORCH_DEVICE="cpu").get()
     assert getattr(served.compute, "batch_rows", None) == 64
-    served = models(app, trained, TORCH_DEVICE="cpu", TORCH_BATCH_ROWS=8).get()
-    assert getattr(served.compute, "batch_rows", None) == 8
+    settings = {"TORCH_DEVICE": "cpu", "TORCH_BATCH_ROWS": 8, "TORCH_QUEUE_ROWS": 9}
+    batcher: Any = models(app, trained, **settings).get().compute
+    assert (batcher.batch_rows, batcher.queue_rows) == (8, 9)
+
+
+def test_a_model_of_another_library_is_refused(
+    app: Flask, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.serving.artefact.installed_version", lambda library: "0.0")
+    with pytest.raises(ModelError, match=r"made with .* and 0\.0 is installed"):
+        models(app, trained, TORCH_DEVICE="cpu").get()
 
 
 def test_training_is_the_same_every_time(tmp_path: Path) -> None:
