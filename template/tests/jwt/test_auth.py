@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from flask_jwt_extended import create_access_token
+from flask_jwt_extended import create_access_token, decode_token
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from redis.exceptions import ConnectionError as RedisConnectionError
