@@ -84,7 +84,13 @@ class Combination:
         """
         words, *others = re.sub(r"\s*,\s*", ",", text).split() or [""]
         everything = {"nothing": [], "all": components()}
-        answers = dict(complete(word) for word in everything.get(words, words.split(",")))
+        named = [complete(word) for word in everything.get(words, words.split(","))]
+        answers = dict(named)
+        for key, value in named:
+            if key in everything:
+                raise ValueError(f"Write {key!r} alone: it says what all components are.")
+            if value != answers[key]:
+                raise ValueError(f"Choose between {value!r} and {answers[key]!r}: both are {key}.")
         for other in others:
             key, equals, value = other.partition("=")
             if not equals or key in components():

@@ -29,6 +29,8 @@ from tests.combinations import (
 )
 from tests.engines import tree
 from tests.matrix.forks import Forks, Outcome
+from tests.matrix.report import page
+from tests.matrix.runner import Matrix, Result, Settings
 from tests.matrix.static import check_batch
 
 COMMAND = [sys.executable, "-m", "tests.matrix"]
@@ -94,6 +96,20 @@ def test_blanks_beside_commas_do_not_count() -> None:
 @pytest.mark.parametrize("text", ["crud jwt", "crud, jwt probes name=wild", "crud jwt="])
 def test_what_stands_apart_is_no_component(text: str) -> None:
     with pytest.raises(ValueError, match=r"Write '\w+=?' with a comma before it"):
+        Combination.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("all,crud", "Write 'all' alone"),
+        ("crud,nothing", "Write 'nothing' alone"),
+        ("torch:cuda,torch:cpu", "Choose between 'torch:cuda' and 'torch:cpu': both are torch"),
+        ("torch:cuda,torch", "Choose between 'torch:cuda' and 'torch:cpu': both are torch"),
+    ],
+)
+def test_what_contradicts_itself_is_no_combination(text: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
         Combination.parse(text)
 
 
@@ -202,7 +218,21 @@ def test_a_run_leaves_reports(tmp_path: Path, mypy_cache: Path) -> None:
     html = (tmp_path / "index.html").read_text()
     assert "All passed." in html
     assert "://" not in html
-    assert not list((tmp_path / "logs").glob("probes*"))
+    assert not list((tmp_path / "logs").iterdir())
+
+
+def test_a_red_pair_of_answers_says_how_many_have_both(tmp_path: Path) -> None:
+    chosen = [Combination.parse(text) for text in ("crud,jwt", "crud,jwt,probes")]
+    matrix = Matrix(chosen, Settings(jobs=1, limit=1, report=tmp_path, cache=tmp_path))
+    failures = ["AssertionError: no", ""]
+    results = [
+        Result(str(combination), combination.levels, failure, 0, 0, 0, "a.log")
+        for combination, failure in zip(chosen, failures, strict=True)
+    ]
+    matrix.results = {result.key: result for result in results}
+    html = page(matrix, results, dict.fromkeys(matrix.results, ""))
+    assert 'title="crud with jwt: 1 of 2 failed">2</td>' in html
+    assert 'title="crud with probes: 1 passed">1</td>' in html
 
 
 def test_ctrl_c_keeps_what_is_done(tmp_path: Path, mypy_cache: Path) -> None:
@@ -237,15 +267,30 @@ def test_ctrl_c_keeps_what_is_done(tmp_path: Path, mypy_cache: Path) -> None:
     [
         ("--only=blockchain", "There is no 'blockchain'. There are: crud, "),
         ("--shard=17/16", "'17/16' is no shard; write 3/16 for the third of 16"),
+        ("--shard=²/²", "'²/²' is no shard; write 3/16 for the third of 16"),
         ("--only=crud jwt", "Write 'jwt' with a comma before it if it is a component"),
         ("--sample=0", "'0' is no whole number from 1 on"),
         ("--sample=-1", "'-1' is no whole number from 1 on"),
         ("--strength=0", "'0' is no whole number from 1 on"),
         ("--strength=-1", "'-1' is no whole number from 1 on"),
         ("--jobs=two", "'two' is no whole number from 1 on"),
+        ("--limit=0", "'0' is no number of seconds above 0"),
+        ("--limit=-5", "'-5' is no number of seconds above 0"),
+        ("--limit=nan", "'nan' is no number of seconds above 0"),
+        ("--limit=long", "'long' is no number of seconds above 0"),
+        ("--report=README.md", "'README.md' is no folder to write to: File exists"),
+        ("--cache=README.md/a", "'README.md/a' is no folder to write to: Not a directory"),
     ],
 )
 def test_a_bad_argument_is_answered_in_a_sentence(argument: str, sentence: str) -> None:
     result = subprocess.run([*COMMAND, argument], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 2
     assert sentence in result.stderr
+
+
+def test_an_empty_part_is_no_success(tmp_path: Path) -> None:
+    arguments = ["--only=crud", "--shard=3/4", f"--report={tmp_path}"]
+    result = subprocess.run([*COMMAND, *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 2
+    assert result.stderr == "Nothing to run: part 3 of 4 is empty. Make fewer parts.\n"
+    assert not (tmp_path / "index.html").exists()

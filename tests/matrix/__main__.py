@@ -1,8 +1,10 @@
 """``python -m tests.matrix``: choose combinations, run them, and report."""
 
 import argparse
+import math
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 from tests.combinations import Combination, all_combinations, covering, expected_count, sample
@@ -33,9 +35,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--jobs", type=positive, default=os.cpu_count() or 1, help="processes at once"
     )
-    parser.add_argument("--limit", type=float, default=300, help="seconds for one combination")
-    parser.add_argument("--report", type=Path, default=Path("matrix-report"), help="folder")
-    parser.add_argument("--cache", type=Path, default=Path(".mypy_cache"), help="mypy's folder")
+    parser.add_argument("--limit", type=seconds, default=300, help="seconds for one combination")
+    parser.add_argument("--report", type=folder, default=Path("matrix-report"), help="folder")
+    parser.add_argument("--cache", type=folder, default=Path(".mypy_cache"), help="mypy's folder")
     return parser.parse_args(arguments)
 
 
@@ -52,9 +54,31 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+    return value
+
+
+def folder(text: str) -> Path:
+    """A folder that can be written to; it is made where it is not there."""
+    path = Path(text)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path).close()
+    except OSError as error:
+        reason = f"{text!r} is no folder to write to: {error.strerror}"
+        raise argparse.ArgumentTypeError(reason) from None
+    return path
+
+
 def shard(text: str) -> tuple[int, int]:
     index, _, count = text.partition("/")
-    if not (index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
+    if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
         raise argparse.ArgumentTypeError(f"{text!r} is no shard; write 3/16 for the third of 16")
     return int(index), int(count)
 
@@ -77,6 +101,11 @@ def select(arguments: argparse.Namespace) -> list[Combination]:
 def main() -> int:
     arguments = parse(sys.argv[1:])
     combinations = select(arguments)
+    if not combinations:
+        index, count = arguments.shard
+        sentence = f"Nothing to run: part {index} of {count} is empty. Make fewer parts."
+        print(sentence, file=sys.stderr)
+        return 2
     matrix = Matrix(
         combinations,
         Settings(

@@ -268,6 +268,8 @@ class Matrix:
 
     def take_batch(self, outcome: Outcome) -> None:
         self.static_cpu += outcome.cpu
+        if not outcome.failure:
+            outcome.log.unlink()
         value = outcome.value or {"failures": {}, "digests": []}
         self.seen.update(value["digests"])
         for key, (result, place) in self.batch.items():
