@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.combinations import ROOT
+from tests.combinations import ROOT, questions
 from tests.matrix.__main__ import parse, select
 
 README = (ROOT / "README.md").read_text()
@@ -32,6 +32,10 @@ def test_every_command_is_of_a_kind_that_is_run() -> None:
     kinds = ("git clone ", "python3 noxfile.py", "nox -s ", *engines)
     others = [c for c in COMMANDS if not c.startswith((*kinds, "pipx ", "git commit ", "cd "))]
     assert others == []
+
+
+def test_the_oldest_copier_is_the_one_that_the_template_takes() -> None:
+    assert f"Copier ({questions()['_min_copier_version']} or later)" in README
 
 
 def test_the_sessions_exist_and_ci_runs_the_tests() -> None:
