@@ -1,4 +1,4 @@
-"""The body of a request: read whole, bounded, and with every fault a 4xx."""
+"""The body of a request: read whole, bounded, and with each fault of the client a 4xx."""
 
 from collections.abc import Callable
 from contextlib import suppress
