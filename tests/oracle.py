@@ -37,6 +37,7 @@ FILES = {
     "wsgi.py",
 }
 DATABASE_FILES = {
+    "docs/database.md",
     "app/database.py",
     "app/migrations.py",
     "app/postgres.py",
@@ -46,6 +47,7 @@ DATABASE_FILES = {
     "tests/test_database.py",
 }
 SERVING_FILES = {
+    "docs/serving.md",
     "app/serving/__init__.py",
     "app/serving/answers.py",
     "app/serving/arrays.py",
@@ -136,6 +138,7 @@ COMPONENT_FILES = {
         "app/celery/schemas.py",
         "app/celery/service.py",
         "app/celery/stores.py",
+        "docs/celery.md",
         "make_celery.py",
         "tests/celery/test_brokers.py",
         "tests/celery/test_jobs.py",
@@ -156,6 +159,7 @@ COMPONENT_FILES = {
         "app/socketio/routes.py",
         "app/socketio/server.py",
         "app/socketio/transport.py",
+        "docs/socketio.md",
         "tests/socketio/test_chat.py",
         "tests/socketio/test_connections.py",
         "tests/socketio/test_websockets.py",
@@ -364,6 +368,7 @@ COMPONENT_VARIABLES = {
         "JWT_ACCESS_TOKEN_EXPIRES",
         "JWT_REFRESH_TOKEN_EXPIRES",
         "JWT_SECRET_KEY",
+        "KEY_PREFIX",
         "LOGIN_ADDRESS_RATE_LIMIT",
         "LOGIN_RATE_LIMIT",
         "PASSWORD_MEMORY_COST",
@@ -396,12 +401,19 @@ COMPONENT_VARIABLES = {
         "JOB_MAX_DELIVERIES",
         "JOB_RESULT_EXPIRES",
         "JOB_TIME_LIMIT",
+        "KEY_PREFIX",
         "REDIS_URL",
         "WORKER_CONCURRENCY",
         "WORKER_METRICS_PORT",
         "WORKER_NICE",
     },
-    "socketio": {"REDIS_URL", "SOCKETIO_CONNECTIONS", "SOCKETIO_EVENT_RATE", "SOCKETIO_URL"},
+    "socketio": {
+        "KEY_PREFIX",
+        "REDIS_URL",
+        "SOCKETIO_CONNECTIONS",
+        "SOCKETIO_EVENT_RATE",
+        "SOCKETIO_URL",
+    },
     "probes": {"PROBE_TIMEOUT"},
 }
 

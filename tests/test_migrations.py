@@ -70,7 +70,7 @@ def test_own_migrations_and_components_that_come_and_go(service: Path, template:
     models.write_text(models.read_text() + OWN_MODEL)
     own = migrate(service, "notes")
     assert "notes" in tables(service)
-    (command,) = re.findall(r"(db downgrade .+)", (service / "README.md").read_text())
+    (command,) = re.findall(r"(db downgrade .+)", (service / "docs" / "database.md").read_text())
     flask(service, *command.split())
     assert tables(service) == {"users", "accounts", "revocations"}
     flask(service, "db", "upgrade")

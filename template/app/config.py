@@ -152,6 +152,8 @@ class Settings(BaseSettings):
     # {% endif %}
     # {% if redis %}
     redis_url: RedisUrl | None = None
+    # Starts every key, queue and channel, so that services can share one Redis or RabbitMQ.
+    key_prefix: str = Field("{{ project_slug }}", pattern=r"^[A-Za-z0-9._-]+$")
     # {% endif %}
     # {% if "celery" in components %}
     embedded_broker: ClassVar[str | None] = "filesystem://localhost"

@@ -24,6 +24,12 @@ PRIVATE = (".env", ".venv/bin/python", "app/__pycache__/a.pyc", "instance/app.db
 WITH_COMMANDS = ("Dockerfile", "Procfile", "README.md", "compose.yaml")
 
 
+def texts(service: Path) -> list[str]:
+    """Every file that tells people or machines what to run."""
+    docs = sorted(path.relative_to(service).as_posix() for path in service.glob("docs/*.md"))
+    return [*WITH_COMMANDS, *docs]
+
+
 def assert_same(what: str, found: set[str], expected: set[str]) -> None:
     missing, surplus = sorted(expected - found), sorted(found - expected)
     assert not missing, f"{what} missing: {missing}"
@@ -192,21 +198,29 @@ def split_requirement(requirement: str) -> tuple[str, str]:
 
 
 def check_readme(service: Path, combination: Combination) -> None:
+    for page in service.glob("docs/*.md"):
+        check_page(page, combination)
+    check_page(service / "README.md", combination)
     text = (service / "README.md").read_text()
-    known = oracle.variables(combination) | PLATFORM_VARIABLES
-    assert_known("README's variables", named(r"`([A-Z]+_[A-Z_]+)[`=]", text), known)
     folders = named(r"`app/(\w+)/`", text)
     assert_same("README's packages", folders, oracle.packages(combination))
-    served = {route.split()[1] for route in oracle.routes(combination)}
-    served |= {"/tmp", *oracle.folders(combination, "web")}
-    paths = named(r"(?:`|127\.0\.0\.1:\d+)(/[\w./-]*)", text)
-    lost = [path for path in paths if not any(is_below(path, other) for other in served)]
-    assert not lost, f"README's routes that are not there: {sorted(lost)}"
     rows = re.findall(r"^\| (`[A-Z_]+`.*?) \|", text.partition("## Production")[2], re.M)
     required = {name for row in rows for name in named(r"`(\w+)`", row)}
     expected = oracle.required(combination)
     instead = {oracle.INSTEAD[name] for name in expected & set(oracle.INSTEAD)}
     assert_same("README's variables of production", required, expected | instead)
+
+
+def check_page(page: Path, combination: Combination) -> None:
+    """A page names variables and routes that are there, and its tables and headings stand free."""
+    text, name = page.read_text(), page.name
+    known = oracle.variables(combination) | PLATFORM_VARIABLES
+    assert_known(f"{name}'s variables", named(r"`([A-Z]+_[A-Z_]+)[`=]", text), known)
+    served = {route.split()[1] for route in oracle.routes(combination)}
+    served |= {"/tmp", *oracle.folders(combination, "web")}
+    paths = named(r"(?:`|127\.0\.0\.1:\d+)(/[\w./-]*)", text)
+    lost = [path for path in paths if not any(is_below(path, other) for other in served)]
+    assert not lost, f"{name}'s routes that are not there: {sorted(lost)}"
     prose = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
     for what, pattern in (
         ("a gap in a table", r"^\|.*\n\n+\|.*"),
@@ -214,7 +228,7 @@ def check_readme(service: Path, combination: Combination) -> None:
         ("a heading that text stands at", r"^.+\n#{1,6} .*|^#{1,6} .*\n.+"),
     ):
         found = re.search(pattern, prose, re.M)
-        assert found is None, f"README has {what}: {found[0]}"
+        assert found is None, f"{name} has {what}: {found[0]}"
 
 
 def is_below(start: str, path: str) -> bool:
@@ -225,7 +239,7 @@ def is_below(start: str, path: str) -> bool:
 def check_paths(service: Path) -> None:
     """Each file and folder of the service that a text names is there."""
     files = {path.name for path in service.rglob("*.py")}
-    for name in (*WITH_COMMANDS, "pyproject.toml"):
+    for name in (*texts(service), "pyproject.toml"):
         text = (service / name).read_text()
         paths = named(r"(?<![\w/])((?:app|tests|migrations)/[\w./]*)", text)
         lost = [path for path in paths if not (service / path.rstrip(".")).exists()]
@@ -237,7 +251,7 @@ def check_usage(service: Path) -> None:
     """The scripts, extras, marks of tests and subcommands in what a text tells to run are there."""
     document = tomllib.loads((service / "pyproject.toml").read_text())
     marks = document["tool"]["pytest"]["ini_options"]["markers"]
-    for name in WITH_COMMANDS:
+    for name in texts(service):
         text = (service / name).read_text()
         scripts = named(r"\bpython3? ([\w/]+\.py)\b", text)
         lost = [script for script in scripts if not (service / script).exists()]

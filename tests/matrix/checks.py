@@ -22,12 +22,12 @@ from tests.combinations import Combination, render
 from tests.engines import Prepared, bake, tree, without_git
 from tests.matrix.artefacts import (
     PLATFORM_VARIABLES,
-    WITH_COMMANDS,
     assert_known,
     assert_same,
     check_names,
     check_texts,
     compose_settings,
+    texts,
 )
 from tests.matrix.once import keep_bytecode
 
@@ -169,7 +169,7 @@ def check_commands(app: Any, service: Path) -> None:
     commands = dict(app.cli.commands)
     if "migrate" in app.extensions:
         commands["db"] = importlib.import_module("flask_migrate.cli").db
-    for name in WITH_COMMANDS:
+    for name in texts(service):
         pattern = r"\bflask(?: --app wsgi)? ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?"
         for command, below in re.findall(pattern, (service / name).read_text()):
             found = commands.get(command)
@@ -206,6 +206,8 @@ def run_own_tests(combination: Combination, folder: Path) -> int:
     """How many of the service's own tests passed, which is all of them."""
     counts = Counts()
     arguments = ["--quiet", "--tb=short", "-p", "no:cacheprovider", f"--basetemp={folder}"]
+    # The parent process has imported the plugins already.
+    arguments += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
     status = pytest.main(arguments, plugins=[counts])
     assert status == pytest.ExitCode.OK, f"its own tests: {dict(counts.outcomes)}"
     assert set(counts.outcomes) == {"passed"}, f"not every test ran: {dict(counts.outcomes)}"
