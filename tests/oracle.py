@@ -25,6 +25,7 @@ WITH_REDIS = {"celery", "jwt", "socketio"}
 NEEDS: dict[str, set[str]] = {
     "app/commands.py": {"crud", "jwt"},
     "app/database.py": WITH_TABLES,
+    "app/deepface/jobs.py": {"celery"},
     "app/migrations.py": WITH_TABLES,
     "app/postgres.py": WITH_TABLES,
     "app/sklearn/jobs.py": {"celery"},
@@ -94,6 +95,7 @@ COMPONENT_ROUTES = {
         "POST /api/v1/posts",
     },
     "probes": {"GET /health", "GET /ready"},
+    "deepface": {"POST /api/v1/faces/analyze", "POST /api/v1/faces/verify"},
 }
 #: Routes under /api/v1 that need no access token where ``jwt`` is chosen.
 OPEN_ROUTES = {

