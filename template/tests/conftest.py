@@ -93,6 +93,9 @@ def app(shared_app: Flask, monkeypatch: pytest.MonkeyPatch) -> Flask:
     # {% if "probes" in components %}
     readiness = get_readiness(shared_app)
     monkeypatch.setattr(readiness, "checks", readiness.checks.copy())
+    # {% if "deepface" in components %}
+    monkeypatch.delitem(readiness.checks, "deepface")  # fails without weights
+    # {% endif %}
     # {% endif %}
     # {% if database %}
     empty_tables(shared_app)

@@ -221,6 +221,8 @@ def test_missing_weights_are_503(client: FlaskClient, app: Flask, tmp_path: Path
     app.extensions["deepface"].home = tmp_path
     response = analyze(client, encode(Image.new("RGB", (20, 20)), "PNG"))
     assert response.status_code == 503
+    with pytest.raises(WeightsError):
+        app.extensions["deepface"].check()
     assert "weights" not in response.get_data(as_text=True)
 
 
