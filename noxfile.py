@@ -55,7 +55,7 @@ import nox  # noqa: E402
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_venv = "yes"
-nox.options.sessions = ["lint", "tests", "matrix"]
+nox.options.sessions = ["lint", "tests", "matrix", "manifests"]
 
 #: Fewer tests than these mean that some were lost, not that all is well.
 FEWEST_TESTS = 249
@@ -150,7 +150,7 @@ def tests(session: nox.Session) -> None:
     """The questions, the demo, the README, and the running service as a black box."""
     install_everything(session)
     report = session.cache_dir / "report.xml"
-    quick = ["-m", "not images and not integration"]
+    quick = ["-m", "not images and not integration and not manifests"]
     pytest(session, f"--junitxml={report}", *(session.posargs or quick))
     if not session.posargs:
         check_counts(session, report)
@@ -197,6 +197,21 @@ def integration(session: nox.Session) -> None:
     """Services on real PostgreSQL, Redis and RabbitMQ, in Chromium, and what takes minutes."""
     install_everything(session)
     pytest(session, "--numprocesses=0", *(session.posargs or ["-m", "integration"]))
+
+
+@nox.session
+def manifests(session: nox.Session) -> None:
+    """Validate manifests, images, compose and CI of services offline, by the tools of the field."""
+    carrier, checkov, *tools = group("manifests")
+    pins = ("cookiecutter", "covertable", "pytest=", "pyyaml")
+    session.install(*group("copier"), *tools, *(n for n in group("test") if n.startswith(pins)))
+    session.install("--no-deps", carrier)
+    own = session.cache_dir / "checkov"  # it requires an older packaging than pytest
+    session.run(sys.executable, "-m", "virtualenv", "--quiet", str(own), external=True)
+    session.run(str(own / SCRIPTS / "pip"), "install", "--quiet", checkov, external=True)
+    options = session.posargs or ["-m", "manifests", "--quiet"]
+    environment = {"CHECKOV": str(own / SCRIPTS / "checkov")}
+    session.run("pytest", *options, "tests/test_manifests.py", env=environment)
 
 
 @nox.session

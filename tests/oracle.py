@@ -36,6 +36,10 @@ NEEDS: dict[str, set[str]] = {
     "app/socketio/predictions.py": {"sklearn", "torch"},
     "app/torch/jobs.py": {"celery"},
     "app/torch/live.py": {"socketio"},
+    "deploy/k8s/base/release.yaml": WITH_TABLES,
+    "deploy/k8s/options/keda": {"celery"},
+    "deploy/k8s/overlays/dev/postgres.yaml": WITH_TABLES,
+    "deploy/k8s/overlays/dev/redis.yaml": WITH_REDIS,
     "docs/database.md": WITH_TABLES,
     "make_celery.py": {"celery"},
     "migrations": WITH_TABLES,
@@ -50,6 +54,7 @@ NEEDS: dict[str, set[str]] = {
 #: Path → the components with which it is left out.
 REPLACED_BY: dict[str, set[str]] = {
     "app/socketio/page/guest.js": {"jwt"},
+    "deploy/k8s/components/uploads": {"s3"},
 }
 
 ROUTES = {
@@ -163,6 +168,8 @@ def belongs(path: str, combination: Combination) -> bool:
     if path.startswith("docs/"):
         names.add(PurePosixPath(path).stem)
     if not names & {*components(), *SHARED} <= packages(combination):
+        return False
+    if path.startswith("deploy/k8s/components/torch/") and accelerator(combination) != "cuda":
         return False
     places = {path, *map(str, PurePosixPath(path).parents)}
     return all(NEEDS[place] & chosen for place in places & set(NEEDS)) and not any(

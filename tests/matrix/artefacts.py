@@ -20,8 +20,11 @@ from tests.combinations import Combination
 
 #: What the platform sets and no field of the settings has.
 PLATFORM_VARIABLES = {"APP_ENV", "HOST", "PORT", "SECRETS_DIR", "WEB_CONCURRENCY", "WEB_THREADS"}
+PLATFORM_VARIABLES |= {"AWS_DEFAULT_REGION"}  # of boto3
 #: Requirements that the service uses without importing them.
-NEVER_IMPORTED = {"onnxruntime", "opencv-contrib-python-headless", 
+NEVER_IMPORTED = {
+    "onnxruntime",
+    "opencv-contrib-python-headless",
     "onnx",
     "onnxscript",
     "falkordblite",
@@ -122,16 +125,20 @@ def check_processes(service: Path, combination: Combination, known: set[str]) ->
         documents = list(yaml.load_all(path.read_text(), LOADER))
         for container in containers(documents, oracle.slug(combination)):
             assert_known(f"{path.name}: variables", environment(container), known)
-            own = container.get("command")
+            own = container.get("command") or container.get("args")
             if own:
                 text = own if isinstance(own, str) else " ".join(own)
-                assert text in processes.values(), f"{path.name}: no process type runs {text!r}"
+                known_command = text in processes.values() or text.startswith("flask --app wsgi ")
+                assert known_command, f"{path.name}: no process type runs {text!r}"
+    for path in service.glob("deploy/**/kustomization.yaml"):
+        set_there = named(r"^ {6}- ([A-Z][A-Z0-9_]*)=", path.read_text())
+        assert_known(f"{path}: variables", set_there, known)
 
 
 def containers(node: Any, image: str) -> Iterator[dict[str, Any]]:
     """Everything in a manifest that runs this service's own image."""
     if isinstance(node, dict):
-        if "image" in node and (node["image"] == image or "env" in node or "envFrom" in node):
+        if node.get("image") == image or node.get("name") == "service":
             yield node
         for value in node.values():
             yield from containers(value, image)
@@ -293,6 +300,8 @@ def check_page(page: Path, combination: Combination, known: set[str]) -> None:
     served = {route.split()[1] for route in oracle.routes(combination)}
     served |= {
         "/tmp",
+        "/run/secrets/service",
+        "/data/deepface",
         *named(
             r"^VOLUME (\S+)$", (page.parents[page.parent.name == "docs"] / "Dockerfile").read_text()
         ),
