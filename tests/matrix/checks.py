@@ -226,6 +226,8 @@ def run_own_tests(combination: Combination, folder: Path) -> int:
     """How many of the service's own tests passed, which is all of them."""
     counts = Counts()
     arguments = ["--quiet", "--tb=short", "-p", "no:cacheprovider", f"--basetemp={folder}"]
+    # Here, unlike at its owner's, a library's warning is an error too.
+    arguments += ["-W", "error"]
     # The parent process has imported the plugins already.
     arguments += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
     status = pytest.main(arguments, plugins=[counts])

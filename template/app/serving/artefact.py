@@ -184,7 +184,9 @@ class Store:
         """
         self.root.mkdir(parents=True, exist_ok=True)
         try:
-            connection = sqlite3.connect(self.root / "lock", LOCK_TIMEOUT, isolation_level=None)
+            connection = sqlite3.connect(
+                self.root / "lock", timeout=LOCK_TIMEOUT, isolation_level=None
+            )
         except sqlite3.Error as error:
             raise OSError(f"the folder cannot be locked: {error}") from None
         with closing(connection):
