@@ -29,13 +29,10 @@ NEEDS: dict[str, set[str]] = {
     "app/migrations.py": WITH_TABLES,
     "app/postgres.py": WITH_TABLES,
     "app/sklearn/jobs.py": {"celery"},
-    "app/sklearn/live.py": {"socketio"},
     "app/socketio/accounts.py": {"jwt"},
     "app/socketio/jobs.py": {"celery"},
     "app/socketio/page/account.js": {"jwt"},
-    "app/socketio/predictions.py": {"sklearn", "torch"},
     "app/torch/jobs.py": {"celery"},
-    "app/torch/live.py": {"socketio"},
     "deploy/k8s/base/release.yaml": WITH_TABLES,
     "deploy/k8s/options/keda": {"celery"},
     "deploy/k8s/overlays/dev/postgres.yaml": WITH_TABLES,
@@ -44,12 +41,10 @@ NEEDS: dict[str, set[str]] = {
     "make_celery.py": {"celery"},
     "migrations": WITH_TABLES,
     "tests/sklearn/test_sklearn_jobs.py": {"celery"},
-    "tests/sklearn/test_sklearn_live.py": {"socketio"},
     "tests/socketio/test_accounts.py": {"jwt"},
     "tests/socketio/test_live_jobs.py": {"celery"},
     "tests/test_database.py": WITH_TABLES,
     "tests/torch/test_torch_jobs.py": {"celery"},
-    "tests/torch/test_torch_live.py": {"socketio"},
 }
 #: Path → the components with which it is left out.
 REPLACED_BY: dict[str, set[str]] = {

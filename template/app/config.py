@@ -199,9 +199,9 @@ class Settings(BaseSettings):
     sklearn_queue_rows: int = Field(4096, ge=1)  # rows that may wait for a shared call
     # {% endif %}
     # {% if "socketio" in components %}
-    socketio_url: Origin | None = None  # of the process type websocket, where browsers see it
-    socketio_connections: int = Field(500, ge=0)  # of a process; each holds a thread
-    socketio_event_rate: float = Field(20, gt=0)  # events a second of a connection
+    socketio_url: Origin | None = None  # of the websocket process, if browsers don't find it here
+    socketio_connections: int = Field(500, ge=0)  # a process; each takes four threads
+    socketio_event_rate: float = Field(20, gt=0)  # events a second that a connection may send
     # {% endif %}
     # {% if "torch" in components %}
     torch_model_dir: Path = ROOT / "instance" / "models" / "torch"

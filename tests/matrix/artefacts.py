@@ -41,7 +41,6 @@ DISTRIBUTIONS = {
     "argon2": "argon2-cffi",
     "cv2": "opencv-contrib-python-headless",
     "dotenv": "pydantic-settings",
-    "engineio": "python-engineio",
     "itsdangerous": "flask",
     "jwt": "flask-jwt-extended",
     "pydantic_core": "pydantic",
@@ -52,6 +51,8 @@ DISTRIBUTIONS = {
     "werkzeug": "flask",
     "click": "flask",
 }
+#: Modules of the service itself.
+OWN_MODULES = {"_typeshed", "app", "server_settings", "tests", "wsgi"}
 LOCAL = {"127", "localhost"}
 #: What must get neither into a repository nor into an image.
 PRIVATE = (".env", ".venv/bin/python", "app/__pycache__/a.pyc", "instance/app.db")
@@ -267,7 +268,7 @@ def distributions(files: Iterable[Path]) -> set[str]:
                 found.add(node.module.partition(".")[0])
     return {
         DISTRIBUTIONS.get(name, name.replace("_", "-"))
-        for name in found - sys.stdlib_module_names - {"_typeshed", "app", "tests", "wsgi"}
+        for name in found - sys.stdlib_module_names - OWN_MODULES
     }
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import mypy.api
 
-OWN_IMPORT = re.compile(r"^(\s*)(from|import) (app|tests)\b", re.M)
+OWN_IMPORT = re.compile(r"^(\s*)(from|import) (app|server_settings|tests)\b", re.M)
 
 
 def check_batch(

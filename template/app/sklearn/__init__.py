@@ -8,25 +8,15 @@ from flask import Flask
 from app import probes
 # {% endif %}
 from app.serving.lane import open_lane
-# {% if "celery" in components and "socketio" in components %}
-from app.sklearn import jobs, live
-# {% elif "celery" in components %}
+# {% if "celery" in components %}
 from app.sklearn import jobs
-# {% elif "socketio" in components %}
-from app.sklearn import live
 # {% endif %}
 from app.sklearn.commands import train_sklearn
 from app.sklearn.routes import answer, blueprint
 from app.sklearn.service import SklearnModels
-# {% if "celery" in components and "socketio" in components %}
-
-__all__ = ["init_app", "jobs", "live"]
-# {% elif "celery" in components %}
+# {% if "celery" in components %}
 
 __all__ = ["init_app", "jobs"]
-# {% elif "socketio" in components %}
-
-__all__ = ["init_app", "live"]
 # {% endif %}
 
 

@@ -1,7 +1,7 @@
-"""Live messages: Socket.IO on ``/socket.io``, and a chat on ``/chat`` to try them in.
+"""Live messages: Socket.IO on ``/socket.io``, and a chat on ``/chat`` to try them.
 
-A component adds an event with ``@event``, as ``app.socketio.chat`` does, and reaches clients from
-any process with ``app.socketio.push``. ``import socketio`` is the library everywhere, here too.
+A component adds an event with ``@event``, as ``app.socketio.chat`` does, and sends events from any
+process with ``app.socketio.push``.
 """
 
 from flask import Flask

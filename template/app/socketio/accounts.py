@@ -1,12 +1,12 @@
-"""Who is connected. A connection is worth as much as the access token that opened it."""
+"""Who is connected: a connection lasts as long as the access token that opened it."""
 
-from collections.abc import Iterator
 from time import time
 
-from flask import request
+from flask import current_app, request
 from flask_jwt_extended import current_user, get_jwt, verify_jwt_in_request
 from flask_socketio import join_room
 
+from app.errors import problem
 from app.jwt.denylist import get_denylist
 from app.jwt.tokens import family_key
 from app.socketio.connections import Connection
@@ -14,10 +14,9 @@ from app.socketio.push import user_room
 
 
 def authenticate(connection: Connection, auth: object) -> None:
-    """Check the token in ``{"token": …}``, as if it had come with an HTTP request.
+    """Verify the token in ``{"token": …}`` as if it had come with an HTTP request.
 
-    From then on it stands in the environment that all events of the connection share, and each of
-    them is checked like a request.
+    All events of the connection share the request's environment, so each of them is verified too.
     """
     token = auth.get("token") if isinstance(auth, dict) else None
     if isinstance(token, str) and token.isascii():
@@ -30,13 +29,19 @@ def authenticate(connection: Connection, auth: object) -> None:
     join_room(user_room(current_user.id))
 
 
-def over(connections: list[Connection]) -> Iterator[tuple[Connection, str]]:
-    """Those whose token has expired or was revoked, and which of the two it was."""
-    now = time()
+def end_sessions(connections: list[Connection]) -> None:
+    """Disconnect clients whose token has expired or was revoked."""
     keys = {family_key(connection.family) for connection in connections}
     revoked = get_denylist().which(keys) if keys else set()
     for connection in connections:
-        if connection.expires_at <= now:
-            yield connection, "The token has expired."
+        if connection.expires_at <= time():
+            disconnect(connection, "The token has expired.")
         elif family_key(connection.family) in revoked:
-            yield connection, "The token was revoked."
+            disconnect(connection, "The token was revoked.")
+
+
+def disconnect(connection: Connection, detail: str) -> None:
+    """Tell the client why, and disconnect it."""
+    socketio = current_app.extensions["socketio"]
+    socketio.emit("error", problem(401, detail).get_json(), to=connection.sid, ignore_queue=True)
+    socketio.server.disconnect(connection.sid, ignore_queue=True)

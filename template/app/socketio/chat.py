@@ -1,6 +1,4 @@
-"""The chat: ``join`` and ``leave`` rooms, and ``chat`` in them, which all in a room get as
-``message``.
-"""
+"""The chat: clients ``join`` and ``leave`` rooms; ``chat`` reaches all in a room as ``message``."""
 
 from datetime import UTC, datetime
 # {% if "jwt" not in components %}
@@ -16,39 +14,36 @@ from app.api import Schema
 from app.socketio.connections import Connection, current_connection
 from app.socketio.events import event
 
-MAX_ROOMS = 20  # of one connection
+MAX_ROOMS = 20  # a connection
 
 RoomName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
 class Room(Schema):
-    """A room that comes to be when somebody joins it."""
+    """A room exists while somebody is in it."""
 
     room: RoomName
 
 
-class Chat(Schema):
-    """Something to say in a room."""
+class Chat(Room):
+    """A text for everybody in a room."""
 
-    room: RoomName
     text: Annotated[str, Field(min_length=1, max_length=2000)]
 
 
-class Message(Schema):
-    """What was said, by whom and when."""
+class Message(Chat):
+    """A text that was sent to a room."""
 
-    room: str
-    text: str
     sender: str
     sent_at: datetime
 
 
 @event
 def join(body: Room) -> Room:
-    """Get what is said in a room from now on."""
+    """Receive the messages of a room."""
     rooms = current_connection().rooms
     if body.room not in rooms and len(rooms) >= MAX_ROOMS:
-        raise Conflict(f"Leave a room first: {MAX_ROOMS} are as many as you can be in.")
+        raise Conflict(f"Too many rooms ({MAX_ROOMS} at most). Leave one first.")
     rooms.add(body.room)
     join_room(channel(body.room))
     return body
@@ -56,7 +51,7 @@ def join(body: Room) -> Room:
 
 @event
 def leave(body: Room) -> Room:
-    """Get no more of it. To leave a room that one is not in is no error."""
+    """Stop receiving the messages of a room. Leaving it twice is not an error."""
     current_connection().rooms.discard(body.room)
     leave_room(channel(body.room))
     return body
@@ -64,7 +59,7 @@ def leave(body: Room) -> Room:
 
 @event
 def chat(body: Chat) -> Message:
-    """Say something to all who are in a room, oneself too."""
+    """Send a message to everybody in a room, the sender included."""
     connection = current_connection()
     if body.room not in connection.rooms:
         raise Forbidden("Join the room first.")
@@ -76,12 +71,12 @@ def chat(body: Chat) -> Message:
 
 
 def channel(room: str) -> str:
-    """The room's name for Socket.IO, which has other rooms too, such as one for each client."""
+    """The room's name in Socket.IO, which has other rooms too, such as one for each client."""
     return f"chat:{room}"
 
 
 def sender(connection: Connection) -> str:
-    """Who speaks, for the others: the same as long as the connection lasts."""
+    """The sender's public name, the same as long as the connection lasts."""
     # {% if "jwt" in components %}
     return f"account-{connection.account_id}"
     # {% else %}

@@ -1,102 +1,84 @@
-"""The open connections of this process."""
+"""Open connections: what each may send, and when it is dropped."""
 
-from collections.abc import Mapping
+import socket
+import sys
 from contextlib import suppress
-from dataclasses import dataclass, field
-from socket import SHUT_RDWR, socket
-from threading import Lock
 from time import monotonic
 from typing import Any
 
 from flask import request
-from prometheus_client import Gauge
+from werkzeug.exceptions import TooManyRequests
 
-KEY = "app.socketio.connection"  # in the WSGI environment of the handshake, which its events share
-OPEN = Gauge("socketio_connections", "Open connections.", multiprocess_mode="livesum")
-
-
-class Bucket:
-    """A token bucket: ``rate`` events a second, and twice as many at once after a rest."""
-
-    def __init__(self, rate: float) -> None:
-        self.rate = rate
-        self.tokens = self.size = max(1.0, 2 * rate)
-        self.filled = monotonic()
-
-    def take(self) -> bool:
-        """Whether one more event is within the rate."""
-        now = monotonic()
-        self.tokens = min(self.size, self.tokens + (now - self.filled) * self.rate)
-        self.filled = now
-        if self.tokens < 1:
-            return False
-        self.tokens -= 1
-        return True
+KEY = "app.socketio.connection"  # in the WSGI environment, which all events of a connection share
+MAX_UNHANDLED = 512 * 1024  # bytes received since the last event
+SEND_TIMEOUT = 30  # seconds until a client that doesn't read is dropped
 
 
-@dataclass(eq=False)
 class Connection:
-    """A client; its events are handled one after the other, in the thread of the connection."""
+    """One client. The WebSocket library uses it as if it were the socket.
 
-    bucket: Bucket
-    raw: socket | None = None  # the server's; a test in the same process has none
-    opened: float = field(default_factory=monotonic)
-    ended: float | None = None
-    sid: str | None = None  # since Socket.IO has accepted it
-    rooms: set[str] = field(default_factory=set)
-    # {% if "celery" in components and "jwt" not in components %}
-    watched: set[str] = field(default_factory=set)  # ids of jobs
-    # {% endif %}
-    # {% if "jwt" in components %}
-    account_id: int | None = None
-    family: str = ""
-    expires_at: float = 0.0  # seconds since 1970
-    # {% endif %}
+    Args:
+        rate: events a second that the client may send, with bursts of twice as many.
+        sock: the server's socket; Flask-SocketIO's test client has none.
+    """
 
-    def cut(self) -> None:
-        """End its threads, whatever the client does or does not."""
-        if self.raw is not None:
-            with suppress(OSError):  # it is gone already
-                self.raw.shutdown(SHUT_RDWR)
+    def __init__(self, rate: float, sock: Any = None) -> None:
+        self.sock = sock
+        self.opened_at = self.counted_at = monotonic()
+        self.rate = rate
+        self.tokens = self.burst = max(1.0, 2 * rate)  # a token bucket
+        self.unhandled = 0
+        self.sid: str | None = None  # set when Socket.IO has accepted it
+        self.ended = False  # disconnected from Socket.IO
+        self.dropped = False
+        self.rooms: set[str] = set()
+        # {% if "jwt" in components %}
+        self.account_id: int | None = None
+        self.family = ""  # of its access token
+        self.expires_at = 0.0  # when that token expires, in seconds since 1970
+        # {% endif %}
+        if sock and sys.platform == "linux":
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SEND_TIMEOUT * 1000)
 
+    def count_event(self) -> None:
+        """Count an event against the rate. A client that keeps sending regardless is dropped.
 
-class Connections:
-    """All of them; they come and go in threads of their own."""
+        Raises:
+            werkzeug.exceptions.TooManyRequests: it is one too many.
+        """
+        self.unhandled = 0
+        now = monotonic()
+        self.tokens = min(self.burst, self.tokens + (now - self.counted_at) * self.rate) - 1
+        self.counted_at = now
+        if self.tokens < -self.burst:
+            self.drop()
+        if self.tokens < 0:
+            raise TooManyRequests("Too many events. Slow down.")
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.lock = Lock()
-        self.members: set[Connection] = set()
+    def drop(self) -> None:
+        """Shut the socket down; the threads that use it end."""
+        self.dropped = True
+        if self.sock:
+            with suppress(OSError):  # it is closed already
+                self.sock.shutdown(socket.SHUT_RDWR)
 
-    def __len__(self) -> int:
-        return len(self.members)
+    def recv(self, size: int) -> bytes:
+        """Drop a client whose bytes, which are kept in memory, don't become an event."""
+        data: bytes = self.sock.recv(size)
+        self.unhandled += len(data)
+        if self.unhandled > MAX_UNHANDLED:
+            self.drop()
+            return b""
+        return data
 
-    def add(self, connection: Connection) -> bool:
-        """Add one; False where there are as many as may be."""
-        with self.lock:
-            if len(self.members) >= self.limit:
-                return False
-            self.members.add(connection)
-        OPEN.inc()
-        return True
+    def send(self, data: bytes) -> None:
+        self.sock.sendall(data)
 
-    def remove(self, connection: Connection) -> None:
-        with self.lock:
-            self.members.remove(connection)
-        OPEN.dec()
-
-    def snapshot(self) -> list[Connection]:
-        with self.lock:
-            return list(self.members)
-
-
-def raw_socket(environ: Mapping[str, Any]) -> socket | None:
-    """What a server hands over for a WebSocket; not every server does."""
-    found: socket | None = environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
-    return found
+    def close(self) -> None:
+        self.sock.close()
 
 
 def current_connection() -> Connection:
-    """The connection whose event is handled."""
+    """The connection whose event is being handled."""
     connection: Connection = request.environ[KEY]
     return connection

@@ -1,10 +1,10 @@
-"""Typed events: a handler's signature says what it takes; it is checked here.
+"""Typed events: the handler's signature names the model that validates the event.
 
     @event
     def greet(body: Greeting) -> Greeted: ...
 
-answers the event ``greet``. What it returns is the acknowledgement. Whatever goes wrong is a
-problem document, with the event's name in ``event``: as the acknowledgement, and as the event
+handles the event ``greet`` and acknowledges it with what it returns. An error is a problem document
+with the event's name in ``event``; it is the acknowledgement, and is also sent as the event
 ``error`` for clients that ask for none.
 """
 
@@ -18,51 +18,49 @@ from flask import current_app
 # {% if "jwt" in components %}
 from flask_jwt_extended import verify_jwt_in_request
 # {% endif %}
-from flask_socketio import emit
+from flask_socketio import disconnect, emit
 from prometheus_client import Counter
 from pydantic import BaseModel, ValidationError
-from werkzeug.exceptions import InternalServerError, NotFound, TooManyRequests
+from werkzeug.exceptions import BadRequest, InternalServerError, NotFound
 
 from app.api import field_errors
 from app.errors import Invalid, field_error
 from app.socketio.connections import current_connection
 
-MAX_NAME = 50  # characters of an unknown event's name that an error gives back
-EVENTS = Counter("socketio_events_total", "Events answered.", ["event", "status"])
+MALFORMED = "malformed"  # the event that a malformed packet is handled as
+MAX_NAME = 50  # characters of an unknown event's name that an error repeats
+EVENTS = Counter("socketio_events_total", "Events handled.", ["event", "status"])
 
 Document = dict[str, Any]
-Handler = Callable[..., Document]
 H = TypeVar("H", bound=Callable[..., BaseModel])
 
 #: Event → its handler.
-handlers: dict[str, Handler] = {}
+handlers: dict[str, Callable[..., Document]] = {}
 
 log = structlog.stdlib.get_logger(__name__)
 
 
 def event(handler: H) -> H:
-    """Have ``handler`` answer the event of its name."""
+    """Register ``handler`` for the event of its name."""
     name = handler.__name__
     model = inspect.signature(handler, eval_str=True).parameters["body"].annotation
-
-    def handle(*arguments: object) -> Document:
-        return answer(name, lambda: handler(read(model, arguments)))
-
-    handlers[name] = handle
+    handlers[name] = lambda *arguments: answer(name, lambda: handler(parse(model, arguments)))
     return handler
 
 
-def unknown(name: object, *arguments: object) -> Document:
-    """Answer an event that nobody handles."""
+def answer_unknown(name: str, *arguments: object) -> Document:
+    """Handle every event without a handler."""
 
     def refuse() -> BaseModel:
-        raise NotFound(f"There is no such event. There are: {', '.join(sorted(handlers))}.")
+        if name == MALFORMED:
+            raise BadRequest("Not an event of Socket.IO, protocol version 5.")
+        raise NotFound(f"Unknown event. Known events: {', '.join(sorted(handlers))}.")
 
-    return answer(str(name)[:MAX_NAME], refuse)
+    return answer(name[:MAX_NAME], refuse)
 
 
-def read(model: type[BaseModel], arguments: tuple[object, ...]) -> BaseModel:
-    """The one object that an event carries."""
+def parse(model: type[BaseModel], arguments: tuple[object, ...]) -> BaseModel:
+    """Validate the one object that an event carries."""
     if len(arguments) != 1 or not isinstance(arguments[0], dict):
         raise Invalid([field_error("body", "Send exactly one object with the event.")])
     try:
@@ -71,37 +69,35 @@ def read(model: type[BaseModel], arguments: tuple[object, ...]) -> BaseModel:
         raise Invalid(field_errors(error, "body")) from None
 
 
-def answer(name: str, call: Callable[[], BaseModel]) -> Document:
+def answer(name: str, handle: Callable[[], BaseModel]) -> Document:
     """Handle an event as an HTTP request would be: limited, authenticated, logged and counted."""
     started = perf_counter()
-    status, document = 200, None
+    connection = current_connection()
+    status = 200
     try:
-        if not current_connection().bucket.take():
-            raise TooManyRequests("Too many events. Send them more slowly.")
+        connection.count_event()
         # {% if "jwt" in components %}
         verify_jwt_in_request()
         # {% endif %}
-        document = call().model_dump(mode="json")
+        document = handle().model_dump(mode="json")
     except Exception as error:
         document = describe(error) | {"event": name}
         status = document["status"]
         emit("error", document)
+        if connection.dropped:
+            disconnect()  # or the events that have arrived already would be handled
     EVENTS.labels(name if name in handlers else "unknown", status).inc()
-    log.info(
-        "socket event",
-        name=name,
-        status=status,
-        duration_ms=round((perf_counter() - started) * 1000, 2),
-    )
+    duration_ms = round((perf_counter() - started) * 1000, 2)
+    log.info("socket event", name=name, status=status, duration_ms=duration_ms)
     return document
 
 
 def describe(error: Exception) -> Document:
-    """The problem document that an HTTP request gets for the same error."""
+    """The problem document that an HTTP request would get for the same error."""
     try:
         response = current_app.handle_user_exception(error)
     except Exception:
-        log.exception("an event failed")
+        log.exception("event failed")
         response = current_app.handle_user_exception(InternalServerError())
     document: Document = current_app.make_response(response).get_json()
     return document

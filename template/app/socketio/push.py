@@ -1,6 +1,6 @@
-"""Messages to clients from any process: a web process, a command, a worker.
+"""Send events to clients from anywhere: a view, a command, a worker.
 
-Where ``REDIS_URL`` is set they reach the clients of all processes, else those of this one.
+With ``REDIS_URL`` they reach the clients of every process, otherwise those of this one.
 """
 
 from typing import Any
@@ -15,11 +15,11 @@ def to_room(room: str, event: str, document: dict[str, Any]) -> None:
 
 
 def to_user(account_id: int, event: str, document: dict[str, Any]) -> None:
-    """Send an event to all connections of an account."""
+    """Send an event to every connection of an account."""
     to_room(user_room(account_id), event, document)
 
 
 def user_room(account_id: int) -> str:
-    """The room of an account's own connections, which nobody else can join."""
+    """The room of an account's connections; the event ``join`` can't enter it."""
     return f"account:{account_id}"
 # {% endif %}

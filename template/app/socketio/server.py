@@ -1,123 +1,116 @@
-"""The Socket.IO server of an application, and how a connection begins and ends."""
+"""The Socket.IO server of an application, and how clients connect and disconnect."""
 
-import re
-from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
+from typing import Any
 
 import structlog
 from flask import Flask, current_app, request
 from flask_socketio import ConnectionRefusedError as Refused
 from flask_socketio import SocketIO
-from pydantic_core import to_json
-from socketio import packet
+# {% if "probes" in components and "jwt" not in components %}
+from redis import Redis
+# {% endif %}
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from socketio import RedisManager, packet
+from werkzeug.exceptions import Conflict
 
-# {% if "probes" in components %}
+# {% if "probes" in components and "jwt" not in components %}
 from app import probes
 # {% endif %}
-from app.errors import problem
 # {% if "jwt" in components %}
 from app.socketio import accounts
 # {% endif %}
-from app.socketio.connections import KEY, Bucket, Connection, current_connection
-# {% if "jwt" in components %}
-from app.socketio.events import describe, handlers, unknown
-# {% else %}
-from app.socketio.events import handlers, unknown
-# {% endif %}
-from app.socketio.gate import Gate
-from app.socketio.queue import RedisQueue
-from app.socketio.transport import MAX_MESSAGE, Pinger, Transport
+from app.socketio.connections import KEY, Connection, current_connection
+from app.socketio.events import MALFORMED, answer_unknown, describe, handlers
+from app.socketio.middleware import WebSocketMiddleware
 
-#: An event whose sender waits for its acknowledgement under a number.
-ASKING = re.compile(r"2(\d{1,100})(?!\d)")
+MAX_MESSAGE = 256 * 1024  # bytes
+RESERVED = {"connect", "disconnect"}  # events of the library itself
+REDIS_OPTIONS = {"socket_connect_timeout": 1, "socket_timeout": 1, "retry": Retry(NoBackoff(), 0)}
 
 log = structlog.stdlib.get_logger(__name__)
 
 
 class Packet(packet.Packet):  # type: ignore[misc]  # the library has no types
-    """Refuses events that the library would not answer, or take for its own."""
+    """Turns what the library would drop, or take for an event of its own, into ``MALFORMED``."""
+
+    packet_type: Any
+    namespace: Any
+    data: Any
+
+    def __init__(self, *args: Any, encoded_packet: Any = None, **options: Any) -> None:
+        if encoded_packet in ("", b""):  # which the library would not decode
+            encoded_packet = "?"
+        super().__init__(*args, encoded_packet=encoded_packet, **options)
 
     def decode(self, encoded_packet: str) -> int:
-        attachments: int = super().decode(encoded_packet)
-        if self.packet_type == packet.EVENT:
-            if self.namespace not in (None, "/"):
-                raise ValueError("no such namespace")
-            if self.data[0] in ("connect", "disconnect"):
-                raise ValueError("no event of a client")
-        return attachments
+        with suppress(ValueError, RecursionError):
+            super().decode(encoded_packet)
+            match self.packet_type, self.namespace, self.data:
+                case packet.CONNECT | packet.DISCONNECT | packet.ACK, _, _:
+                    return 0
+                case packet.EVENT, None | "/", [str(name), *_] if name not in RESERVED:
+                    return 0
+        self.packet_type, self.namespace, self.data = packet.EVENT, None, [MALFORMED]
+        return 0  # binary attachments, which no event has
 
 
 def init_app(app: Flask) -> None:
-    plain = app.wsgi_app
-    queue = RedisQueue(app.config["REDIS_URL"]) if app.config["REDIS_URL"] else None
+    http = app.wsgi_app
     socketio = SocketIO(
         app,
         async_mode="threading",
-        async_handlers=False,  # events in their order, and no thread for each of them
-        client_manager=queue,
-        cors_allowed_origins=[],  # the gate has checked the origin
+        async_handlers=False,  # events are handled in their order, in the connection's thread
+        client_manager=redis_manager(app),
+        cors_allowed_origins=[],  # the middleware checks the origin
         manage_session=False,
         max_http_buffer_size=MAX_MESSAGE,
         serializer=Packet,
-        transports=["websocket"],  # several processes need no sticky sessions then
+        transports=["websocket"],  # so that several processes need no sticky sessions
     )
-    engine = socketio.server.eio
-    engine._async = {**engine._async, "websocket": Transport}
-    engine.start_background_task = Pinger(engine)
-    engine.on("message", answer_malformed(socketio, engine.handlers["message"]))
     socketio.on_event("connect", connect)
     socketio.on_event("disconnect", disconnect)
     for name, handler in handlers.items():
         socketio.on_event(name, handler)
-    socketio.on_event("*", unknown)
-    app.extensions["socketio_gate"] = gate = Gate(app, plain, app.wsgi_app)
-    app.wsgi_app = gate  # type: ignore[method-assign]
-    # {% if "probes" in components %}
-    if queue:
-        probes.add_check(app, "redis", queue.redis.ping)
+    socketio.on_event("*", answer_unknown)
+    middleware = WebSocketMiddleware(app, http, app.wsgi_app)
+    app.extensions["websockets"] = app.wsgi_app = middleware  # type: ignore[method-assign]
+
+
+def redis_manager(app: Flask) -> RedisManager | None:
+    """Passes messages between processes."""
+    if not (url := app.config["REDIS_URL"]):
+        return None
+    # {% if "probes" in components and "jwt" not in components %}
+    probes.add_check(app, "redis", Redis.from_url(url, **REDIS_OPTIONS).ping)
     # {% endif %}
+    channel = f"{app.config['KEY_PREFIX']}:socketio"
+    return RedisManager(url, channel, redis_options=REDIS_OPTIONS)
 
 
 def connect(auth: object = None) -> None:
-    """Accept a connection, or say why not."""
+    """Accept a client, or refuse it with the reason."""
     rate = current_app.config["SOCKETIO_EVENT_RATE"]
-    connection = request.environ.setdefault(KEY, Connection(Bucket(rate)))
-    if connection.sid is not None or not connection.bucket.take():
-        raise Refused("Connect once.")
-    # {% if "jwt" in components %}
+    connection = request.environ.setdefault(KEY, Connection(rate))
     try:
+        connection.count_event()
+        if connection.sid:
+            raise Conflict("Already connected.")
+        # {% if "jwt" in components %}
         accounts.authenticate(connection, auth)
+        # {% endif %}
     except Exception as error:
         document = describe(error)
         raise Refused(document["detail"], document) from None
-    # {% endif %}
     connection.sid = request.sid  # type: ignore[attr-defined]
     structlog.contextvars.bind_contextvars(sid=connection.sid)
     log.info("socket connected", remote_addr=request.remote_addr)
 
 
-def disconnect(*reason: object) -> None:
+def disconnect(reason: str) -> None:
     connection = current_connection()
-    connection.ended = monotonic()
-    log.info("socket disconnected", seconds=round(connection.ended - connection.opened, 2))
-
-
-def answer_malformed(
-    socketio: SocketIO, handle: Callable[[str, object], None]
-) -> Callable[[str, object], None]:
-    """Answer what is no Socket.IO; the library would only log it."""
-    document = problem(400, "This is no packet of Socket.IO, protocol version 5.").get_json()
-    acknowledgement = to_json([document]).decode()
-
-    def handle_packet(engine_sid: str, packet: object) -> None:
-        try:
-            handle(engine_sid, packet)
-        except Exception as error:
-            log.info("malformed packet", error=type(error).__name__)
-            sid = socketio.server.manager.sid_from_eio_sid(engine_sid, "/")
-            if sid:
-                socketio.emit("error", document, to=sid, ignore_queue=True)
-                if asking := ASKING.match(str(packet)):
-                    socketio.server.eio.send(engine_sid, f"3{asking[1]}{acknowledgement}")
-
-    return handle_packet
+    connection.ended = True  # the client may leave its WebSocket open
+    seconds = round(monotonic() - connection.opened_at, 2)
+    log.info("socket disconnected", reason=reason, seconds=seconds)

@@ -8,25 +8,15 @@ from flask import Flask
 from app import probes
 # {% endif %}
 from app.serving.lane import open_lane
-# {% if "celery" in components and "socketio" in components %}
-from app.torch import jobs, live
-# {% elif "celery" in components %}
+# {% if "celery" in components %}
 from app.torch import jobs
-# {% elif "socketio" in components %}
-from app.torch import live
 # {% endif %}
 from app.torch.commands import train_torch
 from app.torch.routes import answer, blueprint
 from app.torch.service import TorchModels
-# {% if "celery" in components and "socketio" in components %}
-
-__all__ = ["init_app", "jobs", "live"]
-# {% elif "celery" in components %}
+# {% if "celery" in components %}
 
 __all__ = ["init_app", "jobs"]
-# {% elif "socketio" in components %}
-
-__all__ = ["init_app", "live"]
 # {% endif %}
 
 

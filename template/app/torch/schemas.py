@@ -1,6 +1,6 @@
 """What clients send to the classifier, and what they get."""
 
-# {% if "celery" in components or "socketio" in components %}
+# {% if "celery" in components %}
 from typing import Annotated, Any
 # {% else %}
 from typing import Annotated
@@ -66,7 +66,7 @@ def render(proba: FloatArray, device: str, layout: Layout) -> bytes:
     shares = confidence[1:-1].split(b",")
     rows = [classes[index] + share for index, share in zip(best.tolist(), shares, strict=True)]
     return head + b'"predictions":[' + b"},".join(rows) + b"}]}"
-# {% if "celery" in components or "socketio" in components %}
+# {% if "celery" in components %}
 
 
 def predictions_of(proba: FloatArray) -> list[dict[str, Any]]:

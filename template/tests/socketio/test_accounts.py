@@ -1,4 +1,4 @@
-"""A connection is worth as much as the token that opened it."""
+"""A connection lasts as long as its access token."""
 
 from collections.abc import Callable
 from time import time
@@ -12,9 +12,8 @@ from app.database import db
 from app.jwt import tokens
 from app.jwt.models import Account
 from app.jwt.schemas import TokenPair
-from app.socketio import push
+from app.socketio import accounts, push
 from app.socketio.connections import KEY, Connection
-from app.socketio.gate import Gate
 
 Connect = Callable[[], Any]
 
@@ -25,7 +24,7 @@ def connection_of(app: Flask, client: Any) -> Connection:
 
 
 def log_in(app: Flask, email: str) -> TokenPair:
-    """What a login of a new account answers with."""
+    """The tokens of a new account."""
     with app.app_context():
         account = Account(email=email, password_hash="unused")
         db.session.add(account)
@@ -42,48 +41,43 @@ def test_a_connection_needs_an_access_token(app: Flask, connect: Connect) -> Non
         assert not client.is_connected(), auth
 
 
-def test_who_speaks_is_the_account(app: Flask, connect: Connect) -> None:
+def test_the_sender_is_the_account(app: Flask, connect: Connect) -> None:
     client = connect()
     client.emit("join", {"room": "lobby"})
-    said = client.emit("chat", {"room": "lobby", "text": "Hello!"}, callback=True)
-    assert said["sender"] == f"account-{connection_of(app, client).account_id}"
+    sent = client.emit("chat", {"room": "lobby", "text": "Hello!"}, callback=True)
+    assert sent["sender"] == f"account-{connection_of(app, client).account_id}"
 
 
-def test_an_event_after_the_logout_is_refused(
-    app: Flask, client: FlaskClient, connect: Connect
-) -> None:
+def test_events_after_logout_are_refused(client: FlaskClient, connect: Connect) -> None:
     socket = connect()
     assert client.post("/api/v1/auth/logout").status_code == 204
     answer = socket.emit("join", {"room": "lobby"}, callback=True)
     assert (answer["status"], answer["detail"]) == (401, "The token was revoked.")
 
 
-@pytest.mark.parametrize("how", ["revoked", "expired"])
+@pytest.mark.parametrize("reason", ["revoked", "expired"])
 def test_a_connection_ends_with_its_token(
-    app: Flask, client: FlaskClient, connect: Connect, how: str
+    app: Flask, client: FlaskClient, connect: Connect, reason: str
 ) -> None:
-    gate: Gate = app.extensions["socketio_gate"]
     socket = connect()
     connection = connection_of(app, socket)
-    gate.connections.add(connection)
     with app.app_context():
-        gate.sweep()
+        accounts.end_sessions([connection])
     assert socket.is_connected()
-    if how == "revoked":
+    if reason == "revoked":
         client.post("/api/v1/auth/logout")
     else:
         connection.expires_at = time()
     with app.app_context():
-        gate.sweep()
-    gate.connections.remove(connection)
+        accounts.end_sessions([connection])
     (error,) = [one["args"][0] for one in socket.queue if one["name"] == "error"]
     assert error["status"] == 401
-    assert how in error["detail"]
+    assert reason in error["detail"]
     assert not socket.is_connected()
-    assert connection.ended is not None
+    assert connection.ended
 
 
-def test_other_components_reach_an_account_and_nobody_else(app: Flask, connect: Connect) -> None:
+def test_other_components_can_send_to_an_account(app: Flask, connect: Connect) -> None:
     ann = app.extensions["socketio"].test_client(
         app, auth={"token": log_in(app, "ann@example.com").access_token}
     )

@@ -8,13 +8,12 @@ from celery import states
 from flask import Flask
 from flask.testing import FlaskClient
 
-from app.celery.runs import changed
 # {% if "jwt" in components %}
 from app.database import db
 from app.jwt import tokens
 from app.jwt.models import Account
 # {% endif %}
-from app.socketio.jobs import get_jobs
+from app.socketio.jobs import JobPoller
 
 CHECKSUM = {"kind": "checksum", "input": {"text": "a"}}
 
@@ -27,13 +26,13 @@ def submit(client: FlaskClient) -> str:
     return job_id
 
 
-def told(client: Any) -> list[Any]:
-    """What came of jobs since the last time."""
+def received(client: Any) -> list[Any]:
+    """The changes of jobs that arrived since the last call."""
     return [one["args"][0] for one in client.get_received() if one["name"] == "job"]
 # {% if "jwt" in components %}
 
 
-def test_the_owner_is_told_of_each_change_and_nobody_else(
+def test_changes_of_a_job_reach_its_owner_only(
     app: Flask, client: FlaskClient, connect: Connect, work: Work
 ) -> None:
     with app.app_context():
@@ -44,77 +43,48 @@ def test_the_owner_is_told_of_each_change_and_nobody_else(
     owner, other = connect(), app.extensions["socketio"].test_client(app, auth=auth)
     job_id = submit(client)
     work()
-    changes = told(owner)
+    changes = received(owner)
     assert [change["state"] for change in changes] == ["PENDING", "STARTED", "SUCCESS"]
     assert changes[-1] == {"id": job_id, "kind": "checksum", "state": "SUCCESS", "progress": 1}
-    assert not told(other)
+    assert not received(other)
 # {% else %}
 
 
-def test_who_watches_a_job_is_told_of_each_change(
+def test_changes_of_a_job_reach_its_watchers_only(
     app: Flask, client: FlaskClient, connect: Connect, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(app.config, "REDIS_URL", "redis://localhost")  # workers tell
+    monkeypatch.setitem(app.config, "REDIS_URL", "redis://localhost")  # workers send changes
     watcher, other = connect(), connect()
     job_id = submit(client)
     assert watcher.emit("watch", {"job": job_id}, callback=True)["state"] == "PENDING"
     work()
-    changes = told(watcher)
+    changes = received(watcher)
     assert [change["state"] for change in changes] == ["STARTED", "SUCCESS"]
     assert changes[-1] == {"id": job_id, "kind": "checksum", "state": "SUCCESS", "progress": 1}
-    assert not told(other)
+    assert not received(other)
 
 
-def test_a_job_that_is_not_there_cannot_be_watched(connect: Connect) -> None:
+def test_watching_an_unknown_job_is_an_error(connect: Connect) -> None:
     client = connect()
     for job_id, status in (("x", 422), (1, 422), ("00000000-0000-4000-8000-000000000000", 404)):
         assert client.emit("watch", {"job": job_id}, callback=True)["status"] == status
 # {% endif %}
 
 
-def test_who_cancels_a_job_is_told_so_once(
-    app: Flask, client: FlaskClient, connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(app.extensions["celery"].control, "revoke", lambda *_, **__: None)
-    monkeypatch.setitem(app.config, "REDIS_URL", "redis://localhost")
-    socket, job_id = connect(), submit(client)
-    # {% if "jwt" not in components %}
-    socket.emit("watch", {"job": job_id})
-    # {% endif %}
-    client.delete(f"/api/v1/jobs/{job_id}")
-    assert told(socket)[-1]["state"] == "REVOKED"
-    monkeypatch.setattr("app.socketio.jobs.current_task", object())  # it runs on for a moment
-    with app.app_context():
-        changed(job_id)
-    assert not told(socket)
-
-
-def test_without_redis_the_process_looks_after_jobs_by_itself(
+def test_without_redis_jobs_are_polled(
     app: Flask, client: FlaskClient, connect: Connect, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with app.app_context():
-        jobs = get_jobs()
-    monkeypatch.setattr(jobs, "run", lambda: None)
-    monkeypatch.setattr("app.celery.runs.LISTENERS", [])  # as a worker cannot reach this process
+    monkeypatch.setattr("app.celery.runs.LISTENERS", [])  # a worker can't reach this process
+    monkeypatch.setattr("app.socketio.jobs.sleep", lambda _: work())
+    poller = JobPoller(app)
     socket, job_id = connect(), submit(client)
     # {% if "jwt" not in components %}
+    monkeypatch.setitem(app.extensions, "job_poller", poller)
+    monkeypatch.setattr(app.extensions["socketio"], "start_background_task", lambda *_: None)
     socket.emit("watch", {"job": job_id})
+    # {% else %}
+    poller.jobs.add(job_id)
     # {% endif %}
-    jobs.look_after(job_id)
-    assert jobs.look()
-    assert jobs.look()
-    work()
-    assert not jobs.look()
-    assert [change["state"] for change in told(socket)] == [states.PENDING, states.SUCCESS]
-
-
-def test_a_job_does_not_fail_where_nobody_can_be_told(
-    app: Flask, client: FlaskClient, work: Work, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(job_id: str) -> None:
-        raise ConnectionError(job_id)
-
-    monkeypatch.setattr("app.celery.runs.LISTENERS", [fail])
-    job_id = submit(client)
-    work()
-    assert client.get(f"/api/v1/jobs/{job_id}").get_json()["state"] == states.SUCCESS
+    poller.poll(job_id)
+    assert [change["state"] for change in received(socket)] == [states.PENDING, states.SUCCESS]
+    assert not poller.jobs

@@ -1,8 +1,8 @@
-"""Real WebSockets, and applications that share a Redis as several processes do."""
+"""Real WebSockets, and several applications on one Redis."""
 
 import json
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager, suppress
 from threading import Thread
 from typing import Any
 # {% if "jwt" in components %}
@@ -13,7 +13,7 @@ import pytest
 # {% if "jwt" in components %}
 from flask import Flask
 # {% endif %}
-from websocket import WebSocketConnectionClosedException, create_connection
+from websocket import WebSocketConnectionClosedException, WebSocketException, create_connection
 from werkzeug.serving import make_server
 
 from app import create_app
@@ -22,20 +22,19 @@ from app.database import db
 from app.jwt import tokens
 from app.jwt.models import Account
 # {% endif %}
-from app.socketio.transport import MALFORMED, MAX_MESSAGE, Transport
+from app.socketio.connections import MAX_UNHANDLED
+from app.socketio.events import MALFORMED
+from app.socketio.server import Packet
 
 LOBBY = {"room": "lobby"}
 Settings = dict[str, object]
 
 
-def test_packets_are_checked_before_the_library_reads_them() -> None:
-    transport = Transport(None, None)
-    for packet in ("1", "2", "3", "40", "41", '42["join",{}]', "430[{}]"):
-        assert transport.check(packet) == packet
-    for packet in ("", "x", "4", "4{", "45", "46", "450-[]", "7", "b4"):
-        assert transport.check(packet) == MALFORMED, packet
-    assert transport.check('451-0["chat",{}]') == '420["chat",{}]'
-    assert transport.attachments == 1
+def test_malformed_packets_become_an_event() -> None:
+    for packet in ("", "x", "2", "2{}", '2["connect"]', '2/other,["join"]', "44", b"", b"x"):
+        assert Packet(encoded_packet=packet).data == [MALFORMED], packet
+    for packet in ("0", '0{"token":1}', "1", '2["join",{}]', '21["leave",{}]', "30[]"):
+        assert Packet(encoded_packet=packet).data != [MALFORMED], packet
 
 
 # {% if "jwt" in components %}
@@ -47,7 +46,7 @@ def shared(settings: Settings, file_app: Flask) -> Settings:
 
 @pytest.fixture
 def auth(file_app: Flask) -> dict[str, str]:
-    """What a client says of itself."""
+    """What a client sends to connect."""
     with file_app.app_context():
         account = Account(email="ann@example.com", password_hash="unused")
         db.session.add(account)
@@ -62,14 +61,14 @@ def shared(settings: Settings) -> Settings:
 
 @pytest.fixture
 def auth() -> dict[str, str]:
-    """What a client says of itself."""
+    """What a client sends to connect."""
     return {}
 # {% endif %}
 
 
 @contextmanager
 def serve(settings: Settings, **more: object) -> Iterator[int]:
-    """An application behind a server; the port."""
+    """Run an application behind a server; yield its port."""
     app = create_app(settings | more)
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = Thread(target=server.serve_forever)
@@ -77,7 +76,8 @@ def serve(settings: Settings, **more: object) -> Iterator[int]:
     try:
         yield server.server_port
     finally:
-        app.extensions["socketio_gate"].close()
+        for connection in list(app.extensions["websockets"].connections):
+            connection.drop()
         server.shutdown()
         thread.join()
         server.server_close()
@@ -87,111 +87,111 @@ def serve(settings: Settings, **more: object) -> Iterator[int]:
         # {% endif %}
 
 
-class Socket:
-    """A client that speaks the protocol by itself."""
+class Client:
+    """Sends and receives packets of Socket.IO, malformed ones too."""
 
     def __init__(self, port: int, auth: dict[str, str]) -> None:
         url = f"ws://127.0.0.1:{port}/socket.io/?EIO=4&transport=websocket"
-        self.websocket = create_connection(url, timeout=5)
-        opening = self.receive()
-        assert opening.startswith("0{")
-        assert json.loads(opening[1:])["maxPayload"] == MAX_MESSAGE
+        self.websocket = create_connection(url, timeout=20)
+        assert self.receive().startswith("0{")
         self.websocket.send(f"40{json.dumps(auth)}")
         assert self.receive().startswith("40{")
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.websocket.shutdown()
 
     def receive(self) -> str:
         received: str = self.websocket.recv()
         return received
 
-    def emit(self, event: str, document: dict[str, str]) -> Any:
-        """The acknowledgement; events that come before it are lost."""
-        self.websocket.send(f"420{json.dumps([event, document])}")
-        while not (received := self.receive()).startswith("430"):
-            pass
-        return json.loads(received.removeprefix("430"))[0]
-
-    def closes(self) -> bool:
-        """Whether the connection ends within the timeout."""
-        try:
-            while self.websocket.recv():
-                pass
-        except (WebSocketConnectionClosedException, ConnectionError):
-            return True
-        return not self.websocket.connected
-
-    def close(self) -> None:
-        self.websocket.shutdown()
-
     def event(self) -> Any:
         """The name of the next event, and what it carries."""
         return json.loads(self.receive().removeprefix("42"))
 
+    def emit(self, event: str, body: dict[str, str]) -> Any:
+        """The acknowledgement; events that arrive before it are skipped."""
+        self.websocket.send(f"420{json.dumps([event, body])}")
+        while not (received := self.receive()).startswith("430"):
+            pass
+        return json.loads(received.removeprefix("430"))[0]
+
+    def is_closed(self) -> bool:
+        """Wait for the end of the connection."""
+        try:
+            while self.websocket.connected:
+                self.receive()
+        except (WebSocketConnectionClosedException, ConnectionError):
+            return True
+        return not self.websocket.connected
+
 
 @pytest.mark.integration
-def test_clients_of_two_processes_share_a_room(
+def test_processes_share_rooms_but_services_do_not(
     shared: Settings, auth: dict[str, str], redis_url: str
 ) -> None:
     with (
         serve(shared, REDIS_URL=redis_url) as one,
-        serve(shared, REDIS_URL=redis_url) as other,
-        closing(Socket(one, auth)) as ann,
-        closing(Socket(other, auth)) as bob,
+        serve(shared, REDIS_URL=redis_url) as another,
+        serve(shared, REDIS_URL=redis_url, KEY_PREFIX="other-service") as other_service,
+        Client(one, auth) as ann,
+        Client(another, auth) as bob,
+        Client(other_service, auth) as eve,
     ):
-        assert ann.emit("join", LOBBY) == bob.emit("join", LOBBY) == LOBBY
-        said = ann.emit("chat", LOBBY | {"text": "Hello!"})
-        assert bob.event() == ["message", said]
+        for client in (ann, bob, eve):
+            assert client.emit("join", LOBBY) == LOBBY
+        sent = ann.emit("chat", LOBBY | {"text": "Hello!"})
+        assert bob.event() == ["message", sent]
+        eve.websocket.send(f'42["chat",{json.dumps(LOBBY | {"text": "Just me"})}]')
+        assert eve.event()[1]["text"] == "Just me"
 
 
-# {% if "jwt" not in components %}
 @pytest.mark.integration
-def test_without_redis_a_process_still_serves_its_own_clients(
-    shared: Settings, auth: dict[str, str]
-) -> None:
-    with serve(shared, REDIS_URL="redis://127.0.0.1:1") as port, closing(Socket(port, auth)) as ann:
-        assert ann.emit("join", LOBBY) == LOBBY
-        assert ann.emit("chat", LOBBY | {"text": "Hello!"})["text"] == "Hello!"
-
-
-# {% endif %}
-@pytest.mark.integration
-def test_what_is_no_packet_is_answered(shared: Settings, auth: dict[str, str]) -> None:
-    packets = ["", "x", "7", "4", "49", "42", "42{", "42[]", "42{}", "42[1]", "42[[]]", "42[{}]"]
-    packets += ["4" + "[" * 50_000, "42" + "[" * 50_000, '42["connect"]', "45", "46"]
-    packets += ['42["disconnect"]', '42/other,["join",{"room":"a"}]', "42/other,"]
+def test_malformed_packets_are_answered(shared: Settings, auth: dict[str, str]) -> None:
+    packets = ["4", "42", "42{", "42[]", "42{}", "42[1]", "42[[]]", "42[{}]", "45", "46", "49"]
+    packets += ["42" + "[" * 50_000, '42["connect"]', '42["disconnect"]', "42/other,[]"]
     packets += ['452-["join",{"room":{"_placeholder":true,"num":0}}]', '42["join",1,2,3]']
-    with serve(shared, SOCKETIO_EVENT_RATE=1000) as port, closing(Socket(port, auth)) as ann:
+    with serve(shared, SOCKETIO_EVENT_RATE=1000) as port, Client(port, auth) as ann:
         for packet in packets:
             ann.websocket.send(packet)
             name, problem = ann.event()
-            assert (name, problem["status"] in {400, 404, 422}) == ("error", True), packet
-        for packet in ('["connect"]', '["join",{"room":' + "1" * 101 + "}]", "{"):
-            ann.websocket.send(f"427{packet}")
-            assert ann.event()[1]["status"] == 400, packet
-            assert json.loads(ann.receive().removeprefix("437"))[0]["status"] == 400, packet
-        ann.websocket.send_binary(b"x")
-        assert ann.event()[1]["status"] == 400
+            assert (name, problem["status"] in {400, 422}) == ("error", True), packet
+        for data in (b"", b"x"):
+            ann.websocket.send_binary(data)
+            assert ann.event()[1]["status"] == 400
         assert ann.emit("join", LOBBY) == LOBBY
 
 
 @pytest.mark.integration
-def test_too_large_a_message_ends_the_connection(shared: Settings, auth: dict[str, str]) -> None:
-    with serve(shared) as port, closing(Socket(port, auth)) as bob:
-        with closing(Socket(port, auth)) as ann:
-            ann.websocket.send("4" * (MAX_MESSAGE + 1))
-            assert ann.closes()
+def test_a_client_that_sends_too_much_is_dropped(shared: Settings, auth: dict[str, str]) -> None:
+    def send_large_message(client: Client) -> None:
+        client.websocket.send("4" * (MAX_UNHANDLED + 1))
+
+    def ignore_429(client: Client) -> None:
+        while True:
+            client.websocket.send('42["leave",{"room":"lobby"}]')
+
+    with serve(shared, SOCKETIO_EVENT_RATE=10) as port, Client(port, auth) as bob:
+        for flood in (send_large_message, ignore_429):
+            with Client(port, auth) as ann:
+                with suppress(OSError, WebSocketException):
+                    flood(ann)
+                assert ann.is_closed()
         assert bob.emit("join", LOBBY) == LOBBY
 # {% if "jwt" in components %}
 
 
 @pytest.mark.integration
-def test_a_logout_in_one_process_ends_connections_in_all(
+def test_a_logout_ends_the_connections_of_every_process(
     shared: Settings, auth: dict[str, str], redis_url: str
 ) -> None:
     with (
         serve(shared, REDIS_URL=redis_url) as one,
-        serve(shared, REDIS_URL=redis_url) as other,
-        closing(Socket(one, auth)) as ann,
-        closing(Socket(other, auth)) as bob,
+        serve(shared, REDIS_URL=redis_url) as another,
+        Client(one, auth) as ann,
+        Client(another, auth) as bob,
     ):
         url = f"http://127.0.0.1:{one}/api/v1/auth/logout"
         headers = {"Authorization": f"Bearer {auth['token']}"}
@@ -200,5 +200,5 @@ def test_a_logout_in_one_process_ends_connections_in_all(
             name, problem = client.event()
             assert (name, problem["detail"]) == ("error", "The token was revoked.")
             assert client.receive() == "41"
-            assert client.closes()
+            assert client.is_closed()
 # {% endif %}

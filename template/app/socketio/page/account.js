@@ -1,4 +1,4 @@
-// Logging in. The tokens stay in this page's memory; a reload asks for the password again.
+// Log in and register. Tokens are kept in memory only, so reloading the page logs you out.
 
 import { close, open, showError } from "./chat.js";
 
@@ -6,45 +6,47 @@ const element = (id) => document.getElementById(id);
 let tokens = null;
 
 async function call(path, options) {
-  const response = await fetch(`/api/v1/auth/${path}`, { method: "POST", ...options });
+  const url = new URL(`api/v1/auth/${path}`, document.baseURI);
+  const response = await fetch(url, { method: "POST", ...options });
   const answer = response.status === 204 ? null : await response.json();
   showError(response.ok ? null : answer);
   return response.ok ? answer : null;
 }
 
-function send(path) {
+function callWithPassword(path) {
   const body = JSON.stringify({ email: element("email").value, password: element("password").value });
   return call(path, { body, headers: { "Content-Type": "application/json" } });
 }
 
-function authorized(path, token) {
+function callWithToken(path, token) {
   return call(path, { headers: { Authorization: `Bearer ${token}` } });
 }
 
-function enter(answer) {
-  tokens = answer;
+function show(newTokens) {
+  tokens = newTokens;
   element("account").hidden = Boolean(tokens);
   element("logout").hidden = !tokens;
-  if (tokens) open({ token: () => tokens.access_token, ended });
+  if (tokens) open({ token: () => tokens.access_token, renew });
   else close();
 }
 
-// The access token has expired, or was revoked and cannot be renewed.
-async function ended() {
-  enter(tokens && (await authorized("refresh", tokens.refresh_token)));
+// The access token has expired or was revoked.
+async function renew() {
+  show(tokens && (await callWithToken("refresh", tokens.refresh_token)));
 }
 
 element("account").addEventListener("submit", async (event) => {
   event.preventDefault();
-  enter(await send("login"));
+  show(await callWithPassword("login"));
 });
 
 element("register").addEventListener("click", async () => {
-  if (element("account").reportValidity() && (await send("register"))) enter(await send("login"));
+  if (!element("account").reportValidity()) return;
+  if (await callWithPassword("register")) show(await callWithPassword("login"));
 });
 
 element("logout").addEventListener("click", async () => {
   const { access_token } = tokens;
-  enter(null);
-  await authorized("logout", access_token);
+  show(null);
+  await callWithToken("logout", access_token);
 });

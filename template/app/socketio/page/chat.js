@@ -1,4 +1,4 @@
-// What the page shows of a connection: rooms, messages and errors.
+// Rooms, messages and errors of one connection.
 
 import { Socket } from "./socket.js";
 
@@ -6,13 +6,13 @@ const element = (id) => document.getElementById(id);
 let socket = null;
 let room = null;
 
-// Connects. `account.token()` gives the access token; `account.ended()` is called when it is not
-// good any more.
+// Connect. `account.token()` returns the access token; `account.renew()` is called when it has
+// ended.
 export function open(account) {
   const auth = account && (() => ({ token: account.token() }));
-  socket = new Socket(document.body.dataset.url, auth);
+  socket = new Socket(document.body.dataset.url || document.baseURI, auth);
   socket.on("connect", connected);
-  socket.on("disconnect", (again) => disconnected(again, account));
+  socket.on("disconnect", (reconnects) => disconnected(reconnects, account));
   socket.on("refused", (reason) => refused(reason, account));
   socket.on("message", show);
   socket.on("error", (problem) => showError(problem));
@@ -44,18 +44,18 @@ function showState(text) {
 function connected() {
   showError(null);
   showState("Connected");
-  if (room) join(room); // the server has forgotten it
+  if (room) join(room); // rooms belong to a connection
 }
 
-function disconnected(again, account) {
-  showState(again ? "Connection lost, trying again …" : "Disconnected");
-  if (!again) account?.ended();
+function disconnected(reconnects, account) {
+  showState(reconnects ? "Connection lost, reconnecting …" : "Disconnected");
+  if (!reconnects) account?.renew();
 }
 
 function refused(reason, account) {
   showState("Refused");
   showError({ detail: reason.message });
-  account?.ended();
+  account?.renew();
 }
 
 async function join(name) {
@@ -69,7 +69,7 @@ async function join(name) {
   element("text").focus();
 }
 
-async function say(text) {
+async function sendMessage(text) {
   const answer = await socket.emit("chat", { room, text });
   if (answer.status) return;
   showError(null);
@@ -92,5 +92,5 @@ element("join").addEventListener("submit", (event) => {
 
 element("chat").addEventListener("submit", (event) => {
   event.preventDefault();
-  say(element("text").value);
+  sendMessage(element("text").value);
 });

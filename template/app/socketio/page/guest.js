@@ -1,4 +1,4 @@
-// The chat without accounts: everybody is a guest.
+// The chat without accounts.
 
 import { open } from "./chat.js";
 

@@ -1,28 +1,29 @@
-// A small Socket.IO client for this page: protocol version 5, over WebSocket alone.
-// https://socket.io/docs/v4/socket-io-protocol/ says what goes over the wire.
+// A small Socket.IO client: protocol version 5, over WebSocket only.
+// https://socket.io/docs/v4/socket-io-protocol/
 
-const LONGEST_WAIT = 10_000; // milliseconds between two attempts to connect
-const ANSWER_WITHIN = 10_000; // milliseconds
+const MAX_RECONNECT_DELAY = 10_000; // milliseconds
+const ACK_TIMEOUT = 10_000; // milliseconds
 
 export class Socket {
   #url;
   #auth;
   #listeners = {};
-  #answers = new Map(); // number of an event → what takes its acknowledgement
-  #sent = 0;
+  #acks = new Map(); // id of an event → what to do with its acknowledgement
+  #nextId = 0;
   #attempts = 0;
   #webSocket = null;
-  #alive = null; // the timer that ends a connection without pings
+  #timeout = null; // closes the connection when the server's pings stop
+  #pingTimeout = 0; // milliseconds
 
-  // `auth` gives what the server is told on connecting, anew for each attempt.
-  constructor(url, auth = () => undefined) {
-    const address = new URL("/socket.io/?EIO=4&transport=websocket", url || location.href);
-    address.protocol = address.protocol.replace("http", "ws");
-    this.#url = address;
+  // `base` is the URL that socket.io/ is relative to. `auth` returns what to send when connecting.
+  constructor(base, auth = () => undefined) {
+    this.#url = new URL("socket.io/?EIO=4&transport=websocket", base);
+    this.#url.protocol = this.#url.protocol.replace("http", "ws");
     this.#auth = auth;
   }
 
-  // Besides the server's events: connect, refused (why), disconnect (whether it connects again).
+  // Besides the server's events there are connect, refused (with the reason) and disconnect (with
+  // whether the socket reconnects).
   on(event, listener) {
     this.#listeners[event] = listener;
   }
@@ -31,27 +32,27 @@ export class Socket {
     const webSocket = new WebSocket(this.#url);
     this.#webSocket = webSocket;
     webSocket.onmessage = ({ data }) => this.#receive(data);
-    webSocket.onclose = () => webSocket === this.#webSocket && this.#lost();
+    webSocket.onclose = () => webSocket === this.#webSocket && this.#reconnect();
   }
 
   close() {
     const webSocket = this.#webSocket;
     this.#webSocket = null;
-    clearTimeout(this.#alive);
+    clearTimeout(this.#timeout);
     webSocket?.close();
   }
 
-  // The server's acknowledgement; an error is a problem document with a `status`.
-  emit(event, document) {
+  // Resolves to the server's acknowledgement. An error has a `status`.
+  emit(event, body) {
     return new Promise((resolve) => {
-      const number = this.#sent++;
-      const late = () => resolve({ status: 504, detail: "The server does not answer." });
-      const timer = setTimeout(late, ANSWER_WITHIN);
-      this.#answers.set(number, (answer) => {
+      const id = this.#nextId++;
+      const expire = () => resolve({ status: 504, detail: "The server doesn't answer." });
+      const timer = setTimeout(expire, ACK_TIMEOUT);
+      this.#acks.set(id, (answer) => {
         clearTimeout(timer);
         resolve(answer);
       });
-      this.#send(`42${number}${JSON.stringify([event, document])}`);
+      this.#send(`42${id}${JSON.stringify([event, body])}`);
     });
   }
 
@@ -60,62 +61,57 @@ export class Socket {
   }
 
   #receive(packet) {
-    const [, type, number, data] = /^(4[0-4]|\d)(?:\/,)?(\d*)(.*)$/s.exec(packet);
-    const content = data ? JSON.parse(data) : undefined;
-    if (type === "0") this.#open(content);
+    const [, type, id, json] = /^(4[0-4]|\d)(?:\/,)?(\d*)(.*)$/s.exec(packet);
+    const data = json ? JSON.parse(json) : undefined;
+    if (type === "0") this.#open(data);
     else if (type === "2") this.#pong();
     else if (type === "40") this.#connected();
-    else if (type === "41") this.#ended();
-    else if (type === "42") this.#tell(content[0], content[1]);
-    else if (type === "43") this.#answered(Number(number), content[0]);
-    else if (type === "44") this.#refused(content);
+    else if (type === "41") this.#end("disconnect", false);
+    else if (type === "42") this.#dispatch(data[0], data[1]);
+    else if (type === "43") this.#acknowledge(Number(id), data[0]);
+    else if (type === "44") this.#end("refused", data);
   }
 
   #open({ pingInterval, pingTimeout }) {
-    this.pingWithin = pingInterval + pingTimeout;
-    this.#watch();
+    this.#pingTimeout = pingInterval + pingTimeout;
+    this.#expectPing();
     const auth = this.#auth();
     this.#send(auth ? `40${JSON.stringify(auth)}` : "40");
   }
 
   #pong() {
     this.#send("3");
-    this.#watch();
+    this.#expectPing();
   }
 
-  #watch() {
-    clearTimeout(this.#alive);
-    this.#alive = setTimeout(() => this.#webSocket?.close(), this.pingWithin);
+  #expectPing() {
+    clearTimeout(this.#timeout);
+    this.#timeout = setTimeout(() => this.#webSocket?.close(), this.#pingTimeout);
   }
 
   #connected() {
     this.#attempts = 0;
-    this.#tell("connect");
+    this.#dispatch("connect");
   }
 
-  #answered(number, document) {
-    this.#answers.get(number)?.(document);
-    this.#answers.delete(number);
+  #acknowledge(id, answer) {
+    this.#acks.get(id)?.(answer);
+    this.#acks.delete(id);
   }
 
-  #refused(reason) {
+  #end(event, data) {
     this.close();
-    this.#tell("refused", reason);
+    this.#dispatch(event, data);
   }
 
-  #ended() {
-    this.close();
-    this.#tell("disconnect", false);
+  #reconnect() {
+    clearTimeout(this.#timeout);
+    this.#dispatch("disconnect", true);
+    const delay = Math.min(MAX_RECONNECT_DELAY, 500 * 2 ** this.#attempts++);
+    setTimeout(() => this.#webSocket && this.connect(), delay * (0.5 + Math.random()));
   }
 
-  #lost() {
-    clearTimeout(this.#alive);
-    this.#tell("disconnect", true);
-    const wait = Math.min(LONGEST_WAIT, 500 * 2 ** this.#attempts++) * (0.5 + Math.random());
-    setTimeout(() => this.#webSocket && this.connect(), wait);
-  }
-
-  #tell(event, content) {
-    this.#listeners[event]?.(content);
+  #dispatch(event, data) {
+    this.#listeners[event]?.(data);
   }
 }

@@ -1,0 +1,121 @@
+"""WSGI middleware that accepts WebSockets, limits their number and ends those that can't stay."""
+
+from collections.abc import Iterable
+from threading import Lock
+from time import monotonic
+from typing import Any
+from urllib.parse import parse_qs
+
+import structlog
+from flask import Flask
+from prometheus_client import Gauge
+from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, ServiceUnavailable
+
+# {% if "jwt" in components %}
+from app.socketio import accounts
+# {% endif %}
+from app.socketio.connections import KEY, Connection
+
+PATH = "/socket.io/"
+ERROR = "app.socketio.error"  # in the WSGI environment: why a request is no WebSocket
+CONNECT_TIMEOUT = 10  # seconds from the WebSocket to the Socket.IO connection
+OPEN = Gauge("socketio_connections", "Open connections.", multiprocess_mode="livesum")
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class WebSocketMiddleware:
+    """Passes WebSockets to Socket.IO and all other requests to Flask."""
+
+    def __init__(self, app: Flask, http: Any, websockets: Any) -> None:
+        self.app = app
+        self.http = http
+        self.websockets = websockets
+        self.connections: set[Connection] = set()
+        self.lock = Lock()
+        self.supervised = False
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        response: Iterable[bytes]
+        if environ["PATH_INFO"] != PATH:
+            response = self.http(environ, start_response)
+            return response
+        try:
+            connection = self.accept(environ)
+        except HTTPException as error:
+            environ[ERROR] = error  # the view of this path raises it
+            environ.pop("HTTP_UPGRADE", None)  # Flask has no view for WebSockets
+            response = self.http(environ, start_response)
+            return response
+        structlog.contextvars.clear_contextvars()  # of the thread's last request
+        try:
+            response = self.websockets(environ, start_response)
+            return response
+        finally:
+            OPEN.dec()
+            with self.lock:
+                self.connections.remove(connection)
+
+    def accept(self, environ: dict[str, Any]) -> Connection:
+        """Add a connection.
+
+        Raises:
+            werkzeug.exceptions.HTTPException: the response to send instead.
+        """
+        config = self.app.config
+        check_handshake(environ)
+        # Browsers let any page open a WebSocket to any host, so the server has to check.
+        own_origin = f"{environ['wsgi.url_scheme']}://{environ.get('HTTP_HOST')}"
+        if environ.get("HTTP_ORIGIN", own_origin) not in {own_origin, *config["CORS_ORIGINS"]}:
+            raise Forbidden("Origin not allowed; add it to CORS_ORIGINS.")
+        key = "gunicorn.socket" if "gunicorn.socket" in environ else "werkzeug.socket"
+        if key not in environ:
+            raise ServiceUnavailable("Only the websocket process accepts WebSockets.")
+        connection = Connection(config["SOCKETIO_EVENT_RATE"], environ[key])
+        with self.lock:
+            if len(self.connections) >= config["SOCKETIO_CONNECTIONS"]:
+                raise ServiceUnavailable("Too many open connections.", retry_after=5)
+            self.connections.add(connection)
+            if not self.supervised:
+                self.supervised = True
+                self.app.extensions["socketio"].start_background_task(self.supervise)
+        OPEN.inc()
+        environ[KEY] = environ[key] = connection
+        environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)  # compression takes 90 KB a connection
+        return connection
+
+    def supervise(self) -> None:
+        while True:
+            self.app.extensions["socketio"].sleep(1)
+            try:
+                with self.app.app_context():
+                    self.end_connections()
+            except Exception:
+                log.exception("connections could not be checked")
+
+    def end_connections(self) -> None:
+        """Drop clients that have left, or that never connected to Socket.IO."""
+        with self.lock:
+            connections = list(self.connections)
+        too_old = monotonic() - CONNECT_TIMEOUT
+        for connection in connections:
+            if connection.ended or (connection.sid is None and connection.opened_at < too_old):
+                connection.drop()
+        # {% if "jwt" in components %}
+        accounts.end_sessions([one for one in connections if one.sid and not one.ended])
+        # {% endif %}
+
+
+def check_handshake(environ: dict[str, Any]) -> None:
+    """Refuse what Engine.IO or the WebSocket library would answer with a failure."""
+    query = parse_qs(environ.get("QUERY_STRING", ""))
+    sent = [environ["REQUEST_METHOD"], query.get("EIO"), query.get("transport"), query.get("sid")]
+    names = ("HTTP_UPGRADE", "HTTP_CONNECTION", "HTTP_SEC_WEBSOCKET_VERSION")
+    upgrade, connection, version = (environ.get(name, "").lower() for name in names)
+    if (
+        sent != ["GET", ["4"], ["websocket"], None]
+        or (upgrade, version) != ("websocket", "13")
+        or "upgrade" not in connection
+        or not environ.get("HTTP_SEC_WEBSOCKET_KEY")
+    ):
+        raise BadRequest("Connect with Socket.IO, protocol version 5, and the websocket transport.")
