@@ -62,7 +62,8 @@ def levels() -> dict[str, list[str]]:
     for name in components():
         _, choices = variants().get(name, ("", []))
         found[name] = ["", *(f"{name}:{choice}" for choice in choices)] if choices else ["", name]
-    return found | {"python_version": values("python_version"), "name": list(NAMES)}
+    others = {name: values(name) for name in ("python_version", "ci")}
+    return found | others | {"name": list(NAMES)}
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class Combination:
     chosen: tuple[str, ...]
     """Components, each with its variant where it has some: ``crud``, ``torch:cuda``."""
     python_version: str
+    ci: str
     name: str
     """A key of ``NAMES``."""
 
@@ -109,12 +111,12 @@ class Combination:
     def of(cls, answers: dict[str, str]) -> "Combination":
         """From one value for each key of ``levels``."""
         chosen = tuple(answers[name] for name in components() if answers[name])
-        return cls(chosen, answers["python_version"], answers["name"])
+        return cls(chosen, answers["python_version"], answers["ci"], answers["name"])
 
     def __str__(self) -> str:
         default = default_levels()
         words = [",".join(self.chosen) or "nothing"]
-        for key in ("python_version", "name"):
+        for key in ("python_version", "ci", "name"):
             if getattr(self, key) != default[key]:
                 words.append(f"{key}={getattr(self, key)}")
         return " ".join(words)
@@ -128,7 +130,8 @@ class Combination:
         """One value for each key of ``levels()``."""
         chosen = dict(zip(self.components, self.chosen, strict=True))
         named = {name: chosen.get(name, "") for name in components()}
-        return named | {"python_version": self.python_version, "name": self.name}
+        others = {"python_version": self.python_version, "ci": self.ci, "name": self.name}
+        return named | others
 
     @property
     def answers(self) -> dict[str, Any]:
@@ -138,6 +141,7 @@ class Combination:
             "project_name": NAMES[self.name],
             "components": list(self.components),
             "python_version": self.python_version,
+            "ci": self.ci,
             **{variants()[component][0]: value for component, value in own},
         }
 
@@ -156,8 +160,8 @@ def complete(word: str) -> tuple[str, str]:
 
 
 def default_levels() -> dict[str, str]:
-    python_version: str = questions()["python_version"]["default"]
-    return dict.fromkeys(components(), "") | {"python_version": python_version, "name": "tame"}
+    others = {name: questions()[name]["default"] for name in ("python_version", "ci")}
+    return dict.fromkeys(components(), "") | others | {"name": "tame"}
 
 
 def default_combination() -> Combination:
@@ -174,17 +178,19 @@ def all_combinations() -> list[Combination]:
     """
     names, default = components(), default_combination()
     choices = list(product(*(levels()[name] for name in names)))
-    usual = (default.python_version, default.name)
-    turns = list(islice(cycle(product(levels()["python_version"], levels()["name"])), len(choices)))
+    usual = (default.python_version, default.ci, default.name)
+    others = product(*(levels()[name] for name in ("python_version", "ci", "name")))
+    turns = list(islice(cycle(others), len(choices)))
     random.Random(0).shuffle(turns)
     place = choices.index(tuple(default.levels[name] for name in names))
     other = turns.index(usual)
     turns[place], turns[other] = turns[other], turns[place]
     return [
         Combination.of(
-            dict(zip(names, choice, strict=True)) | {"python_version": python, "name": name}
+            dict(zip(names, choice, strict=True))
+            | dict(zip(("python_version", "ci", "name"), turn, strict=True))
         )
-        for choice, (python, name) in zip(choices, turns, strict=True)
+        for choice, turn in zip(choices, turns, strict=True)
     ]
 
 

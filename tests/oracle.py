@@ -164,6 +164,8 @@ def belongs(path: str, combination: Combination) -> bool:
         names.add(PurePosixPath(path).stem)
     if not names & {*components(), *SHARED} <= packages(combination):
         return False
+    if path.startswith({"github": ".gitlab-ci", "gitlab": ".github/"}[combination.ci]):
+        return False
     if path.startswith("deploy/k8s/components/torch/") and accelerator(combination) != "cuda":
         return False
     places = {path, *map(str, PurePosixPath(path).parents)}

@@ -75,6 +75,9 @@ def test_options_can_be_switched_on(
     kinds = {document["kind"] for document in documents}
     assert kinds & CUSTOM
     assert option != "gateway" or "Ingress" not in kinds
+    for document in documents:
+        if "dashboard.json" in document.get("data", {}):
+            assert json.loads(document["data"]["dashboard.json"])["panels"]
 
 
 def validate(documents: list[dict[str, Any]], folder: Path) -> None:
@@ -160,3 +163,10 @@ def test_compose_and_workflows_follow_their_schemas(everything: Path) -> None:
     schema = "--builtin-schema=vendor.github-workflows"
     run("check-jsonschema", schema, *map(str, workflows))
     run("zizmor", "--offline", ".", cwd=everything)
+
+
+def test_gitlab_ci_follows_its_schema(template: Path, tmp_path: Path) -> None:
+    answers = EVERYTHING.answers | {"ci": "gitlab"}
+    service = render(template, tmp_path / "service", **answers)
+    schema = ["--builtin-schema=vendor.gitlab-ci", "--data-transform=gitlab-ci"]
+    run("check-jsonschema", *schema, ".gitlab-ci.yml", cwd=service)

@@ -196,5 +196,5 @@ def test_everything_is_valid_in_its_own_language() -> None:
         compile(path.read_text(), str(path), "exec")
     for path in [*root.rglob("*.y*ml"), *root.glob(".*/**/*.yml")]:
         if path.name != ".copier-answers.yml":
-            yaml.safe_load(path.read_text())
+            list(yaml.safe_load_all(path.read_text()))
     tomllib.loads((root / "pyproject.toml").read_text())
