@@ -15,6 +15,7 @@ TEMPLATE = ROOT / "template"
 #: Folders below ``app/`` and ``tests/`` that several components share.
 SHARED = {
     "serving": {"sklearn", "torch"},
+    "users": {"crud", "jwt"},
 }
 #: Components with tables.
 WITH_TABLES = {"crud", "jwt", "pagination"}
@@ -27,7 +28,6 @@ NEEDS: dict[str, set[str]] = {
     "app/database.py": WITH_TABLES,
     "app/deepface/jobs.py": {"celery"},
     "app/migrations.py": WITH_TABLES,
-    "app/postgres.py": WITH_TABLES,
     "app/sklearn/jobs.py": {"celery"},
     "app/socketio/accounts.py": {"jwt"},
     "app/socketio/jobs.py": {"celery"},
@@ -40,6 +40,7 @@ NEEDS: dict[str, set[str]] = {
     "docs/database.md": WITH_TABLES,
     "make_celery.py": {"celery"},
     "migrations": WITH_TABLES,
+    "migrations/versions/pagination/0002_owners.py": {"jwt"},
     "tests/sklearn/test_sklearn_jobs.py": {"celery"},
     "tests/socketio/test_accounts.py": {"jwt"},
     "tests/socketio/test_live_jobs.py": {"celery"},
@@ -90,6 +91,7 @@ COMPONENT_ROUTES = {
     },
     "socketio": {"GET /chat", "GET /chat/<name>", "GET /socket.io/"},
     "pagination": {
+        "DELETE /api/v1/posts/<id:post_id>",
         "GET /api/v1/posts",
         "GET /api/v1/posts/<id:post_id>",
         "POST /api/v1/posts",

@@ -1,4 +1,4 @@
-"""What the ``flask`` commands share."""
+"""Error messages of the ``flask`` commands."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from app.api import field_errors
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Turn what a client would get as a problem document into one line and a non-zero exit."""
+    """Print expected errors as one line and exit with status 1."""
     try:
         yield
     except ValidationError as error:
@@ -23,5 +23,5 @@ def one_line_errors() -> Iterator[None]:
         raise ClickException(error.description or error.name) from None
     except DBAPIError:
         raise ClickException(
-            "The database does not answer, or lacks a table: flask --app wsgi db upgrade"
+            "The database is unavailable or not migrated (flask --app wsgi db upgrade)."
         ) from None

@@ -148,7 +148,7 @@ class Settings(BaseSettings):
     proxy_hops: int = Field(0, ge=0)  # reverse proxies in front, whose X-Forwarded-* count
     # {% if database %}
     database_url: DatabaseUrl = EMBEDDED_DATABASE
-    database_timeout: float = Field(15, gt=0)  # seconds that a request waits for PostgreSQL
+    database_timeout: float = Field(15, gt=0)  # seconds for a statement on PostgreSQL
     # {% endif %}
     # {% if redis %}
     redis_url: RedisUrl | None = None
@@ -179,6 +179,8 @@ class Settings(BaseSettings):
     jwt_secret_key: SecretStr = SecretStr(DEV_SECRET)
     jwt_access_token_expires: Lifetime = timedelta(minutes=15)
     jwt_refresh_token_expires: Lifetime = timedelta(days=30)
+    jwt_decode_leeway: int = Field(10, ge=0)  # seconds that clocks may differ
+    registration_open: bool = True
     login_rate_limit: Rate = "20 per minute"  # failed attempts, for each address and account
     login_address_rate_limit: Rate = "300 per minute"  # failed attempts, for each address
     register_rate_limit: Rate = "100 per minute"  # for each address

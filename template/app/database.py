@@ -1,4 +1,4 @@
-"""The database: SQLAlchemy's session and models, and Alembic's migrations."""
+"""The database: SQLAlchemy's session, and what all models share."""
 
 import sqlite3
 from contextlib import suppress
@@ -11,7 +11,6 @@ from typing import Any
 
 import sqlalchemy as sa
 import structlog
-from click import Command, Context
 from flask import Flask, Response
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.engine import Dialect, Engine
@@ -29,7 +28,9 @@ from werkzeug.routing import BaseConverter
 # {% endif %}
 
 # {% if "probes" in components %}
-from app import probes
+from app import migrations, probes
+# {% else %}
+from app import migrations
 # {% endif %}
 from app.config import EMBEDDED_DATABASE, ConfigError
 from app.errors import unavailable
@@ -38,37 +39,38 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class Base(DeclarativeBase):
-    """What every model inherits. Named constraints are what migrations can change later."""
+    """The base of all models. Named constraints can be changed by later migrations."""
 
     metadata = sa.MetaData(
         naming_convention={
-            "ix": "ix_%(column_0_label)s",
-            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "ix": "ix_%(column_0_N_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
             "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
             "pk": "pk_%(table_name)s",
         }
     )
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware time in UTC on every database; SQLite alone would forget the zone."""
+    """An aware date-time, in UTC on every database. Naive ones raise ``ValueError``."""
 
     impl = sa.DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError("the date-time has no time zone")
         return value.astimezone(UTC) if value else None
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
+        # SQLite does not store the zone.
         return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
 
 
-MAX_ID = 2**31 - 1  # of an Integer on PostgreSQL; a BigInteger reaches to 2**63 - 1
-#: For ``__table_args__``: SQLite would give a deleted row's id to the next one.
-NO_ID_TWICE = {"sqlite_autoincrement": True}
+MAX_ID = 2**31 - 1  # of an Integer on PostgreSQL; a BigInteger reaches 2**63 - 1
 
-# What was committed is still there to be answered with, even if somebody deletes it meanwhile.
+# Committed objects remain readable, even if another request deletes their rows.
 db = SQLAlchemy(metadata=Base.metadata, session_options={"expire_on_commit": False})
 
 
@@ -78,7 +80,7 @@ def now() -> datetime:
 
 # {% if "crud" in components or "pagination" in components %}
 class IdConverter(BaseConverter):
-    """``<id:name>``: a primary key. What no row can have is a 404, without asking the database."""
+    """``<id:name>``: a primary key. Numbers out of range are a 404 without a query."""
 
     regex = "[1-9][0-9]{0,9}"
     schema: ClassVar = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
@@ -95,7 +97,7 @@ def commit_or_conflict(detail: str) -> None:
     """Commit the session.
 
     Raises:
-        werkzeug.exceptions.Conflict: a constraint, such as that of a unique column, refuses it.
+        werkzeug.exceptions.Conflict: a constraint is violated, such as that of a unique column.
     """
     try:
         db.session.commit()
@@ -113,12 +115,14 @@ def init_app(app: Flask) -> None:
     if url.drivername in ("postgres", "postgresql"):
         url = url.set(drivername="postgresql+psycopg")
     app.config["SQLALCHEMY_DATABASE_URI"] = url
-    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(url.get_backend_name())
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(
+        url.get_backend_name(), app.config["DATABASE_TIMEOUT"]
+    )
     try:
         db.init_app(app)
     except (ModuleNotFoundError, sa.exc.NoSuchModuleError):
         raise ConfigError(f"DATABASE_URL: no driver {url.drivername} is installed.") from None
-    app.cli.add_command(MigrationCommands(app))
+    migrations.init_app(app, db)
     for error in (
         sa.exc.OperationalError,
         sa.exc.ProgrammingError,
@@ -130,83 +134,46 @@ def init_app(app: Flask) -> None:
     probes.add_check(app, "database", lambda: db.session.execute(sa.select(1)))
     # {% endif %}
     if app.config["APP_ENV"] == "dev" and app.config["DATABASE_URL"] == EMBEDDED_DATABASE:
-        create_embedded(app)
+        with app.app_context():
+            migrations.create_database(db.engine)
 
 
-class MigrationCommands(Command):
-    """``flask db``. Alembic is imported where it is called: no web process needs it."""
-
-    def __init__(self, app: Flask) -> None:
-        super().__init__("db", help="Perform database migrations.")
-        self.app = app
-
-    def make_context(
-        self, info_name: str | None, args: list[str], parent: Context | None = None, **extra: Any
-    ) -> Context:
-        from app.migrations import bind
-
-        context: Context = bind(self.app, db).make_context(info_name, args, parent, **extra)
-        return context
-
-
-def engine_options(backend: str) -> dict[str, Any]:
+def engine_options(backend: str, timeout: float) -> dict[str, Any]:
+    """Options of the engine; a statement may take ``timeout`` seconds on PostgreSQL."""
     options: dict[str, Any] = {"hide_parameters": True}  # in logs: they may be secrets
     if backend == "sqlite":
         return options | {"connect_args": {"timeout": 15}}  # seconds to wait for another writer
-    arguments = {"connect_timeout": 5}  # seconds
+    arguments: dict[str, Any] = {"connect_timeout": 5}  # seconds
     if backend == "postgresql":
-        # A server that cannot be reached any more is given up after half a minute.
-        keepalives = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
-        arguments |= {**keepalives, "tcp_user_timeout": 30_000}  # the last one in ms
+        milliseconds = int(timeout * 1000)
+        arguments |= {
+            "options": f"-c statement_timeout={milliseconds}",
+            "tcp_user_timeout": milliseconds,  # until a server that is cut off is given up
+        }
     return options | {"pool_pre_ping": True, "connect_args": arguments}
-
-
-@sa.event.listens_for(Engine, "do_connect")
-def connect(dialect: Dialect, record: object, args: list[Any], options: dict[str, Any]) -> Any:
-    """With psycopg, a connection that gives up a server that hangs; else what is usual."""
-    if dialect.driver != "psycopg":
-        return None
-    from app.postgres import Connection
-
-    return Connection.connect(*args, **options)
 
 
 @sa.event.listens_for(Engine, "connect")
 def set_sqlite_pragmas(connection: Any, record: object) -> None:
-    """Readers that do not wait for the writer, and foreign keys that are enforced."""
+    """Let readers work beside a writer, and enforce foreign keys."""
     if type(connection).__module__.startswith("sqlite3"):
-        with suppress(sqlite3.OperationalError):  # another process switches the file just now
+        with suppress(sqlite3.OperationalError):  # another process is switching the file
             connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA foreign_keys=ON")
 
 
 def handle_database_error(error: Exception) -> Response:
-    """503 for what passes by itself or by a migration; a mistake in a statement stays an error."""
-    if is_not_migrated(error):
+    """503 if the database is unavailable or not migrated; other errors are ours."""
+    if is_table_missing(error):
         log.error("a table is missing: run flask --app wsgi db upgrade", exc_info=error)
         return unavailable("The database is not ready. Try again soon.", 30)
     if isinstance(error, sa.exc.ProgrammingError):
         raise error
-    log.error("the database does not answer", exc_info=error)
-    return unavailable("The database does not answer. Try again soon.")
+    log.error("the database is unavailable", exc_info=error)
+    return unavailable("The database is unavailable. Try again soon.")
 
 
-def is_not_migrated(error: Exception) -> bool:
-    """Whether a table is missing; PostgreSQL's code for that is 42P01."""
+def is_table_missing(error: Exception) -> bool:
     original = getattr(error, "orig", None)
+    # 42P01 is PostgreSQL's undefined_table.
     return getattr(original, "sqlstate", "") == "42P01" or "no such table" in str(original)
-
-
-def create_embedded(app: Flask) -> None:
-    """Migrate the SQLite database of a fresh checkout, so that the service works at once.
-
-    Only a new database is touched: from then on ``flask db upgrade`` is yours to run.
-    """
-    with app.app_context(), db.engine.connect() as connection:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")  # one process migrates, others wait
-        if not sa.inspect(connection).has_table("alembic_version"):
-            from app.migrations import bind, upgrade
-
-            bind(app, db)
-            upgrade(connection)
-        connection.commit()

@@ -143,8 +143,8 @@ def operation(app: Flask, rule: Rule, endpoint: Endpoint, references: References
         document["requestBody"] = required_content("multipart/form-data", schema)
     statuses = error_statuses(rule, endpoint)
     # {% if "jwt" in components %}
-    takes: str | None = getattr(view, "takes", "access")
-    if business and takes:
+    token_type: str | None = getattr(view, "token_type", "access")
+    if business and token_type:
         document["security"] = [{"bearer": []}]
         statuses.add(401)
     # {% endif %}

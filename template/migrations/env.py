@@ -1,6 +1,6 @@
-"""How Alembic reaches the database: through the application, or a connection that it is given."""
+"""How Alembic runs: online over the application's engine, or offline to print SQL."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from alembic import context
 from alembic.util import CommandError
@@ -8,42 +8,56 @@ from flask import current_app
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from app.database import UtcDateTime
+from app.database import UtcDateTime, db
 
 extension = current_app.extensions["migrate"]
 
 
 def render_item(kind: str, item: object, _: object) -> str | Literal[False]:
-    """Revisions name no type of the application: that may change, and they must not."""
+    """Revisions refer to no code of the application, which may change."""
     is_time = kind == "type" and isinstance(item, UtcDateTime)
     return "sa.DateTime(timezone=True)" if is_time else False
+
+
+def skip_empty_revision(_context: Any, _revision: Any, directives: list[Any]) -> None:
+    """Write no file for ``flask db migrate`` if no model has changed."""
+    autogenerate = getattr(context.config.cmd_opts, "autogenerate", False)
+    if autogenerate and directives[0].upgrade_ops.is_empty():
+        directives.clear()
+        context.config.print_stdout("No model has changed.")
+
+
+def run() -> None:
+    with context.begin_transaction():
+        if context.get_context().dialect.name == "postgresql":
+            context.execute("SET statement_timeout = 0")  # the one of requests is too short
+        context.run_migrations()
 
 
 def migrate(connection: Connection) -> None:
     context.configure(
         connection=connection,
-        target_metadata=extension.db.metadata,
+        target_metadata=db.metadata,
         render_item=render_item,
+        process_revision_directives=skip_empty_revision,
         **extension.configure_args,
     )
-    with context.begin_transaction():
-        context.run_migrations()
+    run()
 
 
 if context.is_offline_mode():
     context.configure(
-        url=extension.db.engine.url.render_as_string(hide_password=False),
-        target_metadata=extension.db.metadata,
+        url=db.engine.url.render_as_string(hide_password=False),
+        target_metadata=db.metadata,
         literal_binds=True,
     )
-    with context.begin_transaction():
-        context.run_migrations()
-elif given := context.config.attributes.get("connection"):
-    migrate(given)
+    run()
+elif shared := context.config.attributes.get("connection"):
+    migrate(shared)
 else:
     try:
-        own = extension.db.engine.connect()
+        own = db.engine.connect()
     except OperationalError:
-        raise CommandError("The database does not answer: is DATABASE_URL right?") from None
+        raise CommandError("The database is unavailable; check DATABASE_URL.") from None
     with own:
         migrate(own)

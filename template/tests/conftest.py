@@ -42,10 +42,12 @@ from app.database import db
 # {% if "jwt" in components %}
 from app.jwt import tokens
 from app.jwt.limits import limiter
-from app.jwt.models import Account
 # {% endif %}
 # {% if "probes" in components %}
 from app.probes.readiness import get_readiness
+# {% endif %}
+# {% if "jwt" in components %}
+from app.users.models import User
 # {% endif %}
 
 
@@ -142,10 +144,10 @@ def client(app: Flask) -> FlaskClient:
     client = app.test_client()
     # {% if "jwt" in components %}
     with app.app_context():
-        account = Account(email="owner@example.com", password_hash="unused")
-        db.session.add(account)
+        user = User(email="admin@example.com", name="Admin", role="admin")
+        db.session.add(user)
         db.session.commit()
-        client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {tokens.issue(account).access_token}"
+        client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {tokens.issue(user).access_token}"
     # {% endif %}
     return client
 # {% if "celery" in components %}

@@ -1,17 +1,13 @@
-"""The database: its migrations, and what happens where it does not answer."""
+"""The database, its migrations, and what happens if it is unavailable."""
 
 import sqlite3
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from secrets import token_hex
-from time import monotonic
 
 import pytest
 import sqlalchemy as sa
-from alembic.operations import Operations
-from alembic.runtime.migration import MigrationContext
 from flask import Flask
 from flask.testing import FlaskClient
 # {% if "crud" in components or "pagination" in components %}
@@ -19,20 +15,20 @@ from werkzeug.exceptions import NotFound
 from werkzeug.routing import Map, Rule
 # {% endif %}
 
+from app import create_app, migrations
 from app import database as database_module
 from app.config import EMBEDDED_DATABASE, ConfigError, load_settings
 # {% if "crud" in components or "pagination" in components %}
-from app.database import MAX_ID, IdConverter, UtcDateTime, create_embedded, db, engine_options
+from app.database import MAX_ID, IdConverter, UtcDateTime, db
 # {% else %}
-from app.database import UtcDateTime, create_embedded, db, engine_options
+from app.database import UtcDateTime, db
 # {% endif %}
-from app.postgres import SilenceError, give_up
 
 
 def database_app(url: str, profile: str = "test") -> Flask:
-    """An application that is nothing but its database, which takes less time to make."""
+    """An application with a database and nothing else, which is quicker to create."""
     app = Flask("database")
-    app.config.update(APP_ENV=profile, DATABASE_URL=url)
+    app.config.update(APP_ENV=profile, DATABASE_URL=url, DATABASE_TIMEOUT=15)
     database_module.init_app(app)
     return app
 
@@ -47,9 +43,12 @@ def empty(tmp_path: Path) -> Iterator[Flask]:
     engine.dispose()
 
 
-def test_migrations_make_what_the_models_say_and_can_be_undone(
-    empty: Flask, tmp_path: Path
-) -> None:
+def create_database(app: Flask) -> None:
+    with app.app_context():
+        migrations.create_database(db.engine)
+
+
+def test_migrations_match_the_models_and_can_be_undone(empty: Flask, tmp_path: Path) -> None:
     runner = empty.test_cli_runner()
     assert runner.invoke(args=["db", "upgrade"]).exit_code == 0
     assert runner.invoke(args=["db", "check"]).exit_code == 0
@@ -63,33 +62,8 @@ def test_migrations_can_be_printed(empty: Flask) -> None:
     assert "CREATE TABLE" in result.output
 
 
-def test_no_id_is_given_twice_over_a_migration(empty: Flask) -> None:
-    assert empty.test_cli_runner().invoke(args=["db", "upgrade"]).exit_code == 0
-    with empty.app_context(), db.engine.begin() as connection:
-        operations = Operations(MigrationContext.configure(connection))
-        for table in db.metadata.tables.values():
-            if "id" not in table.columns:
-                continue
-            ids = [add_row(connection, table) for _ in range(3)]
-            connection.execute(table.delete().where(table.c.id == ids[-1]))
-            for change in ("one", "another"):
-                with operations.batch_alter_table(table.name, recreate="always") as batch:
-                    batch.add_column(sa.Column(change, sa.Integer()))
-            assert add_row(connection, table) == ids[-1] + 1, table.name
-
-
-def add_row(connection: sa.Connection, table: sa.Table) -> int:
-    """The id of a new row, whatever its columns are."""
-    others = (column for column in table.columns if column.name != "id")
-    row = {
-        column.name: token_hex(4) if isinstance(column.type, sa.String) else datetime.now(UTC)
-        for column in others
-    }
-    return int(connection.execute(table.insert().values(row).returning(table.c.id)).scalar_one())
-
-
 @pytest.mark.integration
-def test_migrations_make_what_the_models_say_on_postgresql(postgres_app: Flask) -> None:
+def test_migrations_match_the_models_on_postgresql(postgres_app: Flask) -> None:
     with postgres_app.app_context():
         db.drop_all()
     runner = postgres_app.test_cli_runner()
@@ -100,12 +74,12 @@ def test_migrations_make_what_the_models_say_on_postgresql(postgres_app: Flask) 
         runner.invoke(args=["db", "downgrade", "base"])
 
 
-def test_the_embedded_database_is_migrated_once(empty: Flask, tmp_path: Path) -> None:
-    create_embedded(empty)
+def test_a_new_database_is_migrated_once(empty: Flask, tmp_path: Path) -> None:
+    create_database(empty)
     assert set(sqlite_tables(tmp_path)) == {"alembic_version", *db.metadata.tables}
     with empty.app_context():
         db.drop_all()
-    create_embedded(empty)
+    create_database(empty)
     assert sqlite_tables(tmp_path) == ["alembic_version"]
 
 
@@ -116,16 +90,16 @@ def test_a_process_starts_while_another_writes_to_a_new_file(empty: Flask, tmp_p
             assert db.session.scalar(sa.select(1)) == 1
 
 
-def test_only_a_developers_default_is_the_embedded_database(
+def test_only_the_default_database_of_dev_is_migrated_at_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    migrated: list[Flask] = []
-    monkeypatch.setattr(database_module, "create_embedded", migrated.append)
+    migrated: list[sa.URL] = []
+    monkeypatch.setattr(migrations, "create_database", lambda engine: migrated.append(engine.url))
     database_app("sqlite://", "dev")
     database_app(EMBEDDED_DATABASE, "prod")
     assert migrated == []
-    app = database_app(EMBEDDED_DATABASE, "dev")
-    assert migrated == [app]
+    database_app(EMBEDDED_DATABASE, "dev")
+    assert len(migrated) == 1
 
 
 @pytest.mark.parametrize(
@@ -163,39 +137,21 @@ def test_an_error_does_not_tell_what_was_sent(empty: Flask) -> None:
             db.session.rollback()
 
 
-def test_a_postgresql_that_is_silent_is_given_up() -> None:
-    def answer_after(waits: int) -> Generator[int, int, str]:
-        for _ in range(waits):
-            yield 1
-        return "answer"
-
-    heard = give_up(answer_after(3), 0)
-    assert [next(heard), heard.send(1), heard.send(1)] == [1, 1, 1]
-    with pytest.raises(StopIteration) as end:
-        heard.send(1)
-    assert end.value.value == "answer"
-    silent = give_up(answer_after(3), 0)
-    next(silent)
-    with pytest.raises(SilenceError):
-        silent.send(0)
-
-
 @pytest.mark.integration
-def test_only_a_request_is_cut_off_from_a_postgresql_that_is_silent(postgres_app: Flask) -> None:
-    postgres_app.config["DATABASE_TIMEOUT"] = 0.2
-    postgres_app.add_url_rule("/silent", "silent", sleep)
-    client = postgres_app.test_client()
-    for _ in range(3):
-        started = monotonic()
-        assert client.get("/silent").status_code == 503
-        assert monotonic() - started < 0.9
-    with postgres_app.app_context():
-        assert sleep() == "awake"
-
-
-def sleep() -> str:
-    db.session.execute(sa.text("SELECT pg_sleep(1)"))
-    return "awake"
+def test_a_slow_statement_is_cancelled_and_a_migration_is_not(
+    settings: dict[str, object], postgres_url: str
+) -> None:
+    app = create_app(settings | {"DATABASE_URL": postgres_url, "DATABASE_TIMEOUT": 0.2})
+    sleep = sa.text("SELECT pg_sleep(9)")
+    app.add_url_rule("/slow", "slow", lambda: str(db.session.execute(sleep)))
+    response = app.test_client().get("/slow")
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+    printed = app.test_cli_runner().invoke(args=["db", "upgrade", "--sql"]).output
+    assert printed.index("SET statement_timeout = 0") < printed.index("CREATE TABLE")
+    with app.app_context():
+        assert db.session.scalar(sa.text("SHOW statement_timeout")) == "200ms"
+        engine = db.engine
+    engine.dispose()
 
 
 def test_a_mistake_in_a_statement_is_no_outage(
@@ -227,7 +183,7 @@ def test_migrations_of_a_database_that_is_down_end_in_one_line(
     app = database_app("postgresql://user:hunter2@127.0.0.1:1/none")
     result = app.test_cli_runner().invoke(args=["db", "upgrade"])
     assert (result.exit_code, type(result.exception)) == (1, SystemExit)
-    assert "The database does not answer" in caplog.text
+    assert "The database is unavailable" in caplog.text
     assert "hunter2" not in caplog.text + result.output
 
 
@@ -236,7 +192,6 @@ def test_any_postgresql_address_means_psycopg() -> None:
         app = database_app(f"{scheme}://user@127.0.0.1:1/none")
         with app.app_context():
             assert db.engine.driver == "psycopg", scheme
-    assert engine_options("postgresql")["pool_pre_ping"]
 
 
 # {% if "crud" in components or "pagination" in components %}
@@ -264,9 +219,11 @@ def test_times_are_aware_and_in_utc(app: Flask) -> None:
     noon = datetime(2026, 1, 1, 12, tzinfo=timezone(timedelta(hours=2)))
     stored = UtcDateTime().process_bind_param(noon, dialect)
     assert stored == datetime(2026, 1, 1, 10, tzinfo=UTC)
-    naive = datetime(2026, 1, 1, 10)  # as SQLite gives it back
+    naive = datetime(2026, 1, 1, 10)  # as SQLite returns it
     assert UtcDateTime().process_result_value(naive, dialect) == stored
     assert UtcDateTime().process_result_value(None, dialect) is None
+    with pytest.raises(ValueError, match="no time zone"):
+        UtcDateTime().process_bind_param(naive, dialect)
 
 
 def sqlite_tables(folder: Path) -> list[str]:

@@ -118,7 +118,7 @@ MUTANTS = [
         "an unprotected route",
         "template/app/uploads/routes.py",
         r"\Z",
-        "\n\ncreate_upload.takes = None  # type: ignore[attr-defined]\n",
+        "\n\ncreate_upload.token_type = None  # type: ignore[attr-defined]\n",
     ),
     Mutant(
         "a guard that looks elsewhere",
@@ -320,7 +320,7 @@ MUTANTS = [
     ),
     Mutant(
         "a migration that lacks a column",
-        "template/migrations/versions/crud/0001_users.py",
+        "template/migrations/versions/users/0001_users.py",
         r'        sa.Column\("created_at".*\n',
     ),
     Mutant(

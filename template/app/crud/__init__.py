@@ -1,4 +1,4 @@
-"""Users, by their unique e-mail address."""
+"""Create, read, update and delete users."""
 
 from flask import Flask
 

@@ -13,7 +13,7 @@ from app.crud.schemas import UserIn
 @click.argument("name")
 @with_appcontext
 def create_user(email: str, name: str) -> None:
-    """Create a user with EMAIL and NAME."""
+    """Create a user with this EMAIL and NAME."""
     with one_line_errors():
         user = service.create(UserIn(email=email, name=name))
     click.echo(f"Created user {user.id}.")

@@ -1,40 +1,33 @@
-"""What clients send and get of users."""
+"""What clients send and receive about users."""
 
-from datetime import datetime
-from typing import Annotated
+from pydantic import Field
 
-from pydantic import Field, StringConstraints
-
-from app.api import Email, Schema, Text
-
-Name = Annotated[Text, StringConstraints(strip_whitespace=True, min_length=1, max_length=120)]
+from app.api import Email, Schema
+# {% if "jwt" in components %}
+from app.users.models import Role
+# {% endif %}
+from app.users.schemas import Name, UserOut
 
 
 class UserIn(Schema):
-    """A user as a client writes it."""
+    """A user to store."""
 
     email: Email
     name: Name
 
 
 class UserPatch(Schema):
-    """The fields to change; what is absent stays. A default's value is never used."""
+    """The fields to change. Omitted fields stay as they are; their defaults are never used."""
 
     email: Email = Field(default_factory=str)
     name: Name = Field(default_factory=str)
-
-
-class UserOut(Schema):
-    """A user as it is stored."""
-
-    id: int
-    email: str
-    name: str
-    created_at: datetime
+    # {% if "jwt" in components %}
+    role: Role = "user"
+    # {% endif %}
 
 
 class UserList(Schema):
-    """Users in the order in which they were created."""
+    """Users, oldest first."""
 
     items: list[UserOut]
     # {% if "pagination" in components %}

@@ -1,4 +1,4 @@
-"""The guard of every business route: closed unless the view says otherwise."""
+"""Routes under ``/api/v1`` require an access token, unless their view is marked otherwise."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -12,14 +12,14 @@ V = TypeVar("V", bound=Callable[..., Any])
 
 
 def public(view: V) -> V:
-    """Let a view be called without a token. It goes above ``@endpoint``."""
-    view.takes = None  # type: ignore[attr-defined]
+    """Let clients call a view without a token. Goes above ``@endpoint``."""
+    view.token_type = None  # type: ignore[attr-defined]
     return view
 
 
-def takes_refresh_token(view: V) -> V:
-    """Ask for a refresh token in the place of an access token. It goes above ``@endpoint``."""
-    view.takes = "refresh"  # type: ignore[attr-defined]
+def refresh_token_required(view: V) -> V:
+    """Require a refresh token instead of an access token. Goes above ``@endpoint``."""
+    view.token_type = "refresh"  # type: ignore[attr-defined]  # noqa: S105
     return view
 
 
@@ -28,18 +28,18 @@ def init_app(app: Flask) -> None:
 
 
 def require_token() -> None:
-    """Ask for the view's token before the request's body is even read."""
+    """Check the token before the request's body is read."""
     rule = request.url_rule
     if rule is None or not rule.rule.startswith(PREFIX) or request.method == "OPTIONS":
         return
-    takes = getattr(current_app.view_functions[rule.endpoint], "takes", "access")
-    if takes:
-        spell_scheme(request.environ)
-        verify_jwt_in_request(refresh=takes == "refresh")
+    token_type = getattr(current_app.view_functions[rule.endpoint], "token_type", "access")
+    if token_type:
+        normalize_scheme(request.environ)
+        verify_jwt_in_request(refresh=token_type == "refresh")  # noqa: S105
 
 
-def spell_scheme(environ: dict[str, Any]) -> None:
-    """Any case of the scheme's name will do (RFC 9110, section 11.1); the library knows one."""
-    given = environ.get("HTTP_AUTHORIZATION", "")
-    if not given.startswith("Bearer ") and given[:7].lower() == "bearer ":
-        environ["HTTP_AUTHORIZATION"] = f"Bearer {given[7:]}"
+def normalize_scheme(environ: dict[str, Any]) -> None:
+    """The scheme's name is case-insensitive (RFC 9110, section 11.1), but not in the library."""
+    header = environ.get("HTTP_AUTHORIZATION", "")
+    if header[:7].lower() == "bearer ":
+        environ["HTTP_AUTHORIZATION"] = f"Bearer {header[7:]}"

@@ -1,27 +1,28 @@
-"""The tables of accounts and of what is revoked."""
+"""The tables of credentials and revoked tokens."""
 
 from datetime import datetime
 
-from sqlalchemy import String
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import ForeignKey, String
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from app.database import NO_ID_TWICE, Base, UtcDateTime, now
+from app.database import Base, UtcDateTime
+from app.users.models import User
 
 
-class Account(Base):
-    """Somebody who can log in; ``email`` is unique and in lower case."""
+class Credentials(Base):
+    """The password of a user. Users without one cannot log in."""
 
-    __tablename__ = "accounts"
-    __table_args__ = NO_ID_TWICE
+    __tablename__ = "credentials"
 
-    id: Mapped[int] = mapped_column(primary_key=True)
-    email: Mapped[str] = mapped_column(String(254), unique=True)
+    user_id: Mapped[int] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
+    )
     password_hash: Mapped[str] = mapped_column(String(255))
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    user: Mapped[User] = relationship()
 
 
 class Revocation(Base):
-    """A used refresh token or a revoked family, until no token of it could be valid any more."""
+    """A used refresh token or a revoked family, kept until all its tokens have expired."""
 
     __tablename__ = "revocations"
 

@@ -1,52 +1,49 @@
 """``/api/v1/auth``."""
 
-from flask import Blueprint, url_for
+from flask import Blueprint, current_app, url_for
 from flask_jwt_extended import current_user, get_jwt
+from werkzeug.exceptions import Forbidden
 
 from app.api import PREFIX, endpoint
 from app.jwt import service, tokens
-from app.jwt.guard import public, takes_refresh_token
-from app.jwt.limits import (
-    address_and_account,
-    failed,
-    limiter,
-    login_address_rate,
-    login_rate,
-    register_rate,
-)
-from app.jwt.models import Account
-from app.jwt.schemas import AccountOut, Credentials, Registration, TokenPair
+from app.jwt.guard import public, refresh_token_required
+from app.jwt.limits import address_and_email, limiter, login_failed, setting
+from app.jwt.schemas import Login, Registration, TokenPair
+from app.users.models import User
+from app.users.schemas import UserOut
 
 blueprint = Blueprint("auth", __name__, url_prefix=f"{PREFIX}/auth")
 
 
 @blueprint.post("/register")
 @public
-@limiter.limit(register_rate)
-@endpoint(returns=AccountOut, status=201, errors=(409, 429))
-def register(body: Registration) -> tuple[Account, dict[str, str]]:
+@limiter.limit(setting("REGISTER_RATE_LIMIT"))
+@endpoint(returns=UserOut, status=201, errors=(403, 409, 429))
+def register(body: Registration) -> tuple[User, dict[str, str]]:
     """Create an account."""
+    if not current_app.config["REGISTRATION_OPEN"]:
+        raise Forbidden("Registration is closed.")
     return service.register(body), {"Location": url_for("auth.me")}
 
 
 @blueprint.post("/login")
 @public
-@limiter.limit(login_address_rate, deduct_when=failed)
-@limiter.limit(login_rate, key_func=address_and_account, deduct_when=failed)
+@limiter.limit(setting("LOGIN_ADDRESS_RATE_LIMIT"), deduct_when=login_failed)
+@limiter.limit(setting("LOGIN_RATE_LIMIT"), key_func=address_and_email, deduct_when=login_failed)
 @endpoint(returns=TokenPair, errors=(401, 429))
-def login(body: Credentials) -> TokenPair:
-    """Log in: an access token and a refresh token."""
+def login(body: Login) -> TokenPair:
+    """Log in and get an access token and a refresh token."""
     return tokens.issue(service.authenticate(body))
 
 
 @blueprint.post("/refresh")
-@takes_refresh_token
+@refresh_token_required
 @endpoint(returns=TokenPair)
 def refresh() -> TokenPair:
-    """Spend a refresh token for a new pair.
+    """Exchange a refresh token for a new pair of tokens.
 
-    Send the refresh token as the bearer token. Each is good for one use; a second use revokes
-    every token that descends from the same login.
+    Send the refresh token as the bearer token. It can be used once; a second use revokes every
+    token that descends from the same login.
     """
     return tokens.rotate(current_user, get_jwt())
 
@@ -59,8 +56,8 @@ def logout() -> None:
 
 
 @blueprint.get("/me")
-@endpoint(returns=AccountOut)
-def me() -> Account:
-    """The account of the token."""
-    account: Account = current_user
-    return account
+@endpoint(returns=UserOut)
+def me() -> User:
+    """Get the user who sends the token."""
+    user: User = current_user
+    return user

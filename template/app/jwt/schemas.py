@@ -1,37 +1,32 @@
-"""What clients send and get of accounts and tokens."""
+"""What clients send and receive about accounts and tokens."""
 
-from datetime import datetime
 from typing import Annotated
 
 from pydantic import Field, SecretStr
 
 from app.api import Email, Schema
+from app.users.schemas import Name
+
+Password = Annotated[SecretStr, Field(min_length=8, max_length=128)]
 
 
 class Registration(Schema):
-    """A new account."""
+    """A new account. The name defaults to the part of the address before the @."""
 
     email: Email
-    password: Annotated[SecretStr, Field(min_length=8, max_length=128)]
+    password: Password
+    name: Name | None = None
 
 
-class Credentials(Schema):
-    """What somebody logs in with. Any password may be tried: the rules for new ones can change."""
+class Login(Schema):
+    """An e-mail address and a password, which need not satisfy the rules for new ones."""
 
     email: Email
     password: Annotated[SecretStr, Field(max_length=128)]
 
 
-class AccountOut(Schema):
-    """An account, without its password."""
-
-    id: int
-    email: str
-    created_at: datetime
-
-
 class TokenPair(Schema):
-    """An access token, its life in seconds, and the refresh token that renews it once."""
+    """An access token, its lifetime in seconds, and the refresh token that renews it once."""
 
     access_token: str
     refresh_token: str

@@ -1,4 +1,4 @@
-"""A feed of posts, paginated with signed cursors; ``app.pagination.cursor`` serves any list."""
+"""A feed of posts. Its ``cursor`` module paginates any list."""
 
 from flask import Flask
 

@@ -16,7 +16,7 @@ blueprint = Blueprint("posts", __name__, url_prefix=f"{PREFIX}/posts")
 @blueprint.get("")
 @endpoint(returns=PostPage)
 def list_posts(query: PageQuery) -> tuple[Any, dict[str, str]]:
-    """A page of the feed, newest first."""
+    """List posts, newest first."""
     return with_link(service.list_page(query), query)
 
 
@@ -31,5 +31,12 @@ def create_post(body: PostIn) -> tuple[Post, dict[str, str]]:
 @blueprint.get("/<id:post_id>")
 @endpoint(returns=PostOut)
 def get_post(post_id: int) -> Post:
-    """One post."""
+    """Get a post."""
     return service.get(post_id)
+
+
+@blueprint.delete("/<id:post_id>")
+@endpoint(status=204)
+def delete_post(post_id: int) -> None:
+    """Delete a post."""
+    service.delete(post_id)

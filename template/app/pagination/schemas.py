@@ -1,4 +1,4 @@
-"""What clients send and get of posts."""
+"""What clients send and receive about posts."""
 
 from datetime import datetime
 from typing import Annotated
@@ -9,18 +9,21 @@ from app.api import Schema, Text
 
 
 class PostIn(Schema):
-    """A post as a client writes it."""
+    """A post to store."""
 
     title: Annotated[Text, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
     body: Annotated[Text, StringConstraints(max_length=10_000)] = ""
 
 
 class PostOut(Schema):
-    """A post as it is stored."""
+    """A post as stored."""
 
     id: int
     title: str
     body: str
+    # {% if "jwt" in components %}
+    owner_id: int | None
+    # {% endif %}
     created_at: datetime
 
 

@@ -32,7 +32,7 @@ def authenticate(connection: Connection, auth: object) -> None:
 def end_sessions(connections: list[Connection]) -> None:
     """Disconnect clients whose token has expired or was revoked."""
     keys = {family_key(connection.family) for connection in connections}
-    revoked = get_denylist().which(keys) if keys else set()
+    revoked = get_denylist().find(keys) if keys else set()
     for connection in connections:
         if connection.expires_at <= time():
             disconnect(connection, "The token has expired.")

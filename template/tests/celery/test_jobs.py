@@ -28,10 +28,12 @@ from app.database import db
 from app.errors import PROBLEM_JSON
 # {% if "jwt" in components %}
 from app.jwt import tokens
-from app.jwt.models import Account
 # {% endif %}
 # {% if "probes" in components %}
 from app.probes.readiness import get_readiness
+# {% endif %}
+# {% if "jwt" in components %}
+from app.users.models import User
 # {% endif %}
 
 URL = "/api/v1/jobs"
@@ -117,7 +119,7 @@ def test_an_unknown_job_is_404(client: FlaskClient) -> None:
 def test_a_job_is_its_owners_alone(app: Flask, client: FlaskClient, work: Work) -> None:
     location = submit(client, "checksum", text="a")
     with app.app_context():
-        other = Account(email="other@example.com", password_hash="unused")
+        other = User(email="other@example.com", name="Somebody")
         db.session.add(other)
         db.session.commit()
         token = {"Authorization": f"Bearer {tokens.issue(other).access_token}"}

@@ -51,6 +51,13 @@ def test_create_and_get(client: FlaskClient) -> None:
     assert client.get(created.headers["Location"]).json == created.json
 
 
+def test_delete(client: FlaskClient) -> None:
+    path = client.post("/api/v1/posts", json={"title": "Hello"}).headers["Location"]
+    assert client.delete(path).status_code == 204
+    for method in ("GET", "DELETE"):
+        assert client.open(path, method=method).status_code == 404
+
+
 def test_bad_fields_are_named(client: FlaskClient) -> None:
     for body in ({}, {"title": ""}, {"title": "x" * 201}, {"title": 1}):
         response = client.post("/api/v1/posts", json=body)

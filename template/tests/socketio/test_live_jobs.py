@@ -11,9 +11,11 @@ from flask.testing import FlaskClient
 # {% if "jwt" in components %}
 from app.database import db
 from app.jwt import tokens
-from app.jwt.models import Account
 # {% endif %}
 from app.socketio.jobs import JobPoller
+# {% if "jwt" in components %}
+from app.users.models import User
+# {% endif %}
 
 CHECKSUM = {"kind": "checksum", "input": {"text": "a"}}
 
@@ -36,7 +38,7 @@ def test_changes_of_a_job_reach_its_owner_only(
     app: Flask, client: FlaskClient, connect: Connect, work: Work
 ) -> None:
     with app.app_context():
-        account = Account(email="eve@example.com", password_hash="unused")
+        account = User(email="eve@example.com", name="Somebody")
         db.session.add(account)
         db.session.commit()
         auth = {"token": tokens.issue(account).access_token}

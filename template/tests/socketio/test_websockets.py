@@ -20,11 +20,13 @@ from app import create_app
 # {% if "jwt" in components %}
 from app.database import db
 from app.jwt import tokens
-from app.jwt.models import Account
 # {% endif %}
 from app.socketio.connections import MAX_UNHANDLED
 from app.socketio.events import MALFORMED
 from app.socketio.server import Packet
+# {% if "jwt" in components %}
+from app.users.models import User
+# {% endif %}
 
 LOBBY = {"room": "lobby"}
 Settings = dict[str, object]
@@ -48,7 +50,7 @@ def shared(settings: Settings, file_app: Flask) -> Settings:
 def auth(file_app: Flask) -> dict[str, str]:
     """What a client sends to connect."""
     with file_app.app_context():
-        account = Account(email="ann@example.com", password_hash="unused")
+        account = User(email="ann@example.com", name="Somebody")
         db.session.add(account)
         db.session.commit()
         return {"token": tokens.issue(account).access_token}

@@ -1,4 +1,4 @@
-"""Create the posts."""
+"""Create the table of posts."""
 
 import sqlalchemy as sa
 from alembic import op

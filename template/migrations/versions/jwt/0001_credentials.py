@@ -1,4 +1,4 @@
-"""Create the accounts and the revocations."""
+"""Give users a role and credentials, and create the table of revoked tokens."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -6,19 +6,20 @@ from alembic import op
 revision = "jwt_0001"
 down_revision = None
 branch_labels = ("jwt",)
-depends_on = None
+depends_on = "users_0001"
 
 
 def upgrade() -> None:
+    role = sa.Column("role", sa.String(length=20), server_default="user", nullable=False)
+    op.add_column("users", role)
     op.create_table(
-        "accounts",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("email", sa.String(length=254), nullable=False),
+        "credentials",
+        sa.Column("user_id", sa.Integer(), nullable=False),
         sa.Column("password_hash", sa.String(length=255), nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("id", name="pk_accounts"),
-        sa.UniqueConstraint("email", name="uq_accounts_email"),
-        sqlite_autoincrement=True,
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name="fk_credentials_user_id_users", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("user_id", name="pk_credentials"),
     )
     op.create_table(
         "revocations",
@@ -31,4 +32,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("revocations")
-    op.drop_table("accounts")
+    op.drop_table("credentials")
+    op.drop_column("users", "role")

@@ -1,11 +1,11 @@
-"""Create the users."""
+"""Create the table of users."""
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "crud_0001"
+revision = "users_0001"
 down_revision = None
-branch_labels = ("crud",)
+branch_labels = ("users",)
 depends_on = None
 
 
