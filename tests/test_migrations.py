@@ -64,15 +64,15 @@ def change(service: Path, template: Path, components: list[str]) -> None:
 
 def test_own_migrations_and_components_that_come_and_go(service: Path, template: Path) -> None:
     flask(service, "db", "upgrade")
-    assert tables(service) == {"users", "accounts", "revocations"}
+    assert tables(service) == {"users", "credentials", "revocations"}
 
-    models = service / "app" / "crud" / "models.py"
+    models = service / "app" / "users" / "models.py"
     models.write_text(models.read_text() + OWN_MODEL)
     own = migrate(service, "notes")
     assert "notes" in tables(service)
     (command,) = re.findall(r"(db downgrade .+)", (service / "docs" / "database.md").read_text())
     flask(service, *command.split())
-    assert tables(service) == {"users", "accounts", "revocations"}
+    assert tables(service) == {"users", "credentials", "revocations"}
     flask(service, "db", "upgrade")
 
     change(service, template, ["crud", "jwt", "pagination"])
