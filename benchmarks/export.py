@@ -15,10 +15,9 @@ SEED = 4
 
 
 def version_of(service: Path, model: str) -> tuple[Path, dict[str, Any]]:
-    """The folder of the version that serves, and its manifest."""
+    """The folder of the current version, and its manifest."""
     root = service / "instance" / "models" / model
-    current = json.loads((root / "current.json").read_text())
-    folder = root / current["version"]
+    folder = root / (root / "current").read_text()
     return folder, json.loads((folder / "manifest.json").read_text())
 
 

@@ -44,19 +44,18 @@ def measure() -> dict[str, Any]:
     import numpy as np
     import torch
     from app.serving.batching import Batcher
-    from app.torch.engines import torch_engine
-    from app.torch.service import BATCH_ROWS
+    from app.torch.service import BATCH_ROWS, make_compute
 
     torch.manual_seed(4)
-    engine = torch_engine(build().eval().to("cuda"), "cuda", mixed=True)
+    engine = make_compute(build().eval(), "cuda", mixed=True)
     sizes: list[int] = []
 
     def watched(rows: Any) -> Any:
         sizes.append(len(rows))
         return engine(rows)
 
-    batched = Batcher(watched, "gpu", BATCH_ROWS["cuda"], 4096)
-    single = Batcher(engine, "gpu-single", 1, 4096)
+    batched = Batcher(watched, "gpu", BATCH_ROWS["cuda"])
+    single = Batcher(engine, "gpu-single", 1)
     rows = np.random.default_rng(4).normal(size=(CONNECTIONS, SIZES[0]))
     check(batched, engine, rows)
     rates: dict[str, list[float]] = {"batched": [], "single": [], "device": []}

@@ -49,6 +49,8 @@ NEEDS: dict[str, set[str]] = {
 }
 #: Path → the components with which it is left out.
 REPLACED_BY: dict[str, set[str]] = {
+    "app/serving/fast_path.py": {"jwt"},
+    "tests/serving/test_fast_path.py": {"jwt"},
     "app/socketio/page/guest.js": {"jwt"},
     "deploy/k8s/components/uploads": {"s3"},
 }

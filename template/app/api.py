@@ -6,10 +6,9 @@ of type ``FileStorage`` is a file in a multipart form; all others come from the 
 """
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
-from types import MappingProxyType
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from flask import Response, request
@@ -46,9 +45,6 @@ Email = Annotated[
 
 M = TypeVar("M", bound=BaseModel)
 View = Callable[..., Any]
-#: Media type → what reads such a body into what the view takes.
-Readers = Mapping[str, Callable[[bytes], Any]]
-NO_READERS: Readers = MappingProxyType({})
 
 
 class Schema(BaseModel):
@@ -90,7 +86,7 @@ def endpoint(
     status: int = 200,
     errors: tuple[int, ...] = (),
     media_types: Sequence[str] = (JSON,),
-    readers: Readers = NO_READERS,
+    body_types: Sequence[str] = (),
     conditional: bool = False,
 ) -> Callable[[View], View]:
     """Check what the view takes, and turn what it returns into a response.
@@ -102,8 +98,8 @@ def endpoint(
         errors: further statuses that the view can answer with; those that follow from its
             parameters are documented by themselves.
         media_types: of the answer, where the view builds the ``Response`` itself.
-        readers: what reads a body of these media types, instead of its model; ``body`` is a union
-            then, of the model and what the readers return.
+        body_types: further media types of the body. The view reads such a body itself, and its
+            ``body`` is None.
         conditional: the view answers with ``send_file``, which heeds ``Range``, ``If-None-Match``
             and their like.
     """
@@ -119,8 +115,8 @@ def endpoint(
             if query is not None:
                 arguments["query"] = read_query(query)
             if body is not None:
-                reader = readers and find_reader(readers)
-                arguments["body"] = reader(read_body()) if reader else read_json(body)
+                raw = request.mimetype in body_types
+                arguments["body"] = None if raw else read_json(body)
             if files:
                 arguments |= read_files(files)
             return respond(view(**arguments), returns, status)
@@ -133,7 +129,7 @@ def endpoint(
             body,
             query,
             files,
-            tuple(readers),
+            tuple(body_types),
             conditional,
         )
         return wrapper
@@ -142,14 +138,8 @@ def endpoint(
 
 
 def first_of(kind: Any) -> Any:
-    """The model of a body that may come in other forms too."""
+    """The model in ``Model | None``."""
     return next(iter(get_args(kind)), kind)
-
-
-def find_reader(readers: Readers) -> Callable[[bytes], Any] | None:
-    """What reads the request's media type; mostly it has no parameters to be parsed."""
-    given = request.environ.get("CONTENT_TYPE", "")
-    return readers.get(given) or readers.get(request.mimetype)
 
 
 def read_json(model: type[M]) -> M:

@@ -188,7 +188,7 @@ class Settings(BaseSettings):
     password_time_cost: int = Field(3, ge=1)  # passes over that memory
     # {% endif %}
     # {% if serving %}
-    models_at_start: bool = True  # else each is loaded when it is first asked for
+    models_at_start: bool = True  # otherwise on first use
     # {% endif %}
     # {% if "uploads" in components %}
     upload_dir: Path = ROOT / "instance" / "uploads"
@@ -196,9 +196,8 @@ class Settings(BaseSettings):
     # {% if "sklearn" in components %}
     sklearn_model_dir: Path = ROOT / "instance" / "models" / "sklearn"
     sklearn_engine: Literal["onnx", "sklearn"] = "onnx"
-    sklearn_threads: int = Field(1, ge=1, le=256)  # that work on one call of ONNX Runtime
-    sklearn_batch_rows: int | None = Field(None, ge=1)  # of a shared call; 1 shares none
-    sklearn_queue_rows: int = Field(4096, ge=1)  # rows that may wait for a shared call
+    sklearn_threads: int = Field(1, ge=1, le=256)  # per call of ONNX Runtime
+    sklearn_batch_rows: int | None = Field(None, ge=1)  # per shared call; 1 disables batching
     # {% endif %}
     # {% if "socketio" in components %}
     socketio_url: Origin | None = None  # of the websocket process, if browsers don't find it here
@@ -212,11 +211,10 @@ class Settings(BaseSettings):
     # {% else %}
     torch_engine: Literal["onnx", "torch"] = "onnx"
     # {% endif %}
-    torch_device: Literal["auto", "cpu", "cuda"] = "auto"  # of PyTorch; auto is CUDA where it is
-    torch_precision: Literal["mixed", "single"] = "mixed"  # on CUDA, where answers stay the same
-    torch_threads: int = Field(1, ge=1, le=256)  # that work on one call on the CPU
-    torch_batch_rows: int | None = Field(None, ge=1)  # of a shared call; 1 shares none
-    torch_queue_rows: int = Field(4096, ge=1)  # rows that may wait for a shared call
+    torch_device: Literal["auto", "cpu", "cuda"] = "auto"  # for PyTorch; auto prefers CUDA
+    torch_precision: Literal["mixed", "single"] = "single"  # on CUDA
+    torch_threads: int = Field(1, ge=1, le=256)  # per call on the CPU
+    torch_batch_rows: int | None = Field(None, ge=1)  # per shared call; 1 disables batching
     # {% endif %}
     # {% if "probes" in components %}
     probe_timeout: float = Field(2.0, gt=0)  # seconds that a readiness check may take

@@ -1,4 +1,4 @@
-"""What models are trained on."""
+"""Training data."""
 
 import csv
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from app.serving.arrays import LARGEST, FloatArray
 
 
-class BadData(ClickException):
-    """What was given cannot be trained on; the message says why."""
+class DataError(ClickException):
+    """The data can't be used for training. The message says why."""
 
 
 @dataclass(frozen=True)
-class Data:
-    """``rows`` is (n, features); ``classes`` (n,) are indices into ``labels``."""
+class Dataset:
+    """``rows`` is (n, features); ``classes`` (n,) holds indices into ``labels``."""
 
     rows: FloatArray
     classes: NDArray[np.intp]
@@ -25,42 +25,36 @@ class Data:
     labels: list[str]
 
 
-def read_csv(path: Path, features: int, fewest: int) -> Data:
-    """A CSV file: a header, then on each line so many numbers and a label. Blank lines are skipped.
+def read_csv(path: Path, features: int, minimum: int) -> Dataset:
+    """Read a CSV file: a header, then the features and a label on each line.
 
     Raises:
-        BadData: it is not that, has one label only, or one on fewer lines than ``fewest``.
+        DataError: The file has another format, fewer than two labels, or fewer than ``minimum``
+            lines for a label.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:  # Excel begins with a BOM
+        with path.open(encoding="utf-8-sig", newline="") as file:  # Excel writes a BOM
             reader = csv.reader(file)
-            lines = [(reader.line_num, cells) for cells in reader if any(map(str.strip, cells))]
-    except (OSError, ValueError, csv.Error):
-        raise BadData(f"{path} is not a CSV file in UTF-8.") from None
-    names = lines.pop(0)[1] if lines else []
-    if len(names) != features + 1 or all(map(is_number, names[:-1])):
-        raise BadData(
-            f"{path}: begin with a header of {features} features and a label, separated by commas."
-        )
+            header = next(reader, [])
+            lines = [(reader.line_num, cells) for cells in reader if any(cells)]
+    except (OSError, UnicodeError, csv.Error):
+        raise DataError(f"{path} is not a CSV file in UTF-8.") from None
+    if len(header) != features + 1:
+        raise DataError(f"{path}, line 1: Expected the names of {features} features and a label.")
     rows = [read_line(f"{path}, line {number}", cells, features) for number, cells in lines]
     labels, classes, counts = np.unique(
         [cells[-1] for _, cells in lines], return_inverse=True, return_counts=True
     )
-    if len(labels) < 2 or counts.min() < fewest:
-        raise BadData(f"{path}: at least two labels are needed, each on {fewest} lines.")
-    return Data(np.array(rows), classes, names[:-1], [str(label) for label in labels])
+    if len(labels) < 2 or counts.min() < minimum:
+        raise DataError(f"{path}: At least two labels are required, with {minimum} lines each.")
+    return Dataset(np.array(rows), classes, header[:-1], labels.tolist())
 
 
 def read_line(where: str, cells: list[str], features: int) -> list[float]:
-    *numbers, label = cells
-    if len(numbers) != features or not all(map(is_number, numbers)) or not label.strip():
-        raise BadData(f"{where}: {features} finite numbers and a label are due.")
-    return [float(number) for number in numbers]
-
-
-def is_number(cell: str) -> bool:
-    """Whether single precision can hold it; Python would take 1_0 for ten."""
     try:
-        return "_" not in cell and abs(float(cell)) <= LARGEST
+        numbers = [float(cell) for cell in cells[:-1]]
     except ValueError:
-        return False
+        numbers = []
+    if len(numbers) != features or not all(abs(number) <= LARGEST for number in numbers):
+        raise DataError(f"{where}: Expected {features} finite numbers and a label.")
+    return numbers

@@ -1,18 +1,22 @@
-"""The model that serves, whoever asks."""
+"""The loaded model of an application."""
 
 from abc import ABC, abstractmethod
-from math import isfinite
+from collections.abc import Mapping
 from threading import Lock
+from typing import Any
 
 import click
 import numpy as np
 import structlog
-from flask import Response
+from flask import Flask, Response
 
+# {% if "probes" in components %}
+from app import probes
+# {% endif %}
 from app.errors import Invalid, field_error, unavailable
-from app.serving.arrays import FloatArray
-from app.serving.artefact import Artefact, ModelError, ModelMissingError, Reference, Store
-from app.serving.batching import Compute
+from app.serving.arrays import LARGEST, FloatArray
+from app.serving.batching import Batcher, Compute
+from app.serving.store import ModelError, ModelMissingError, ModelVersion, Reference, Store
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -26,109 +30,116 @@ class Classifier:
         self.device = device
 
     def predict(self, rows: FloatArray) -> FloatArray:
-        """The probabilities of each label: (n, features) → (n, labels).
+        """The probability of each label: (n, features) → (n, labels).
 
         Raises:
-            app.serving.batching.QueueFull: too many rows wait already.
-            app.errors.Invalid: the model has no answer to these very rows.
+            app.errors.Invalid: The model has no answer for these numbers.
         """
         proba = self.compute(rows)
-        if not isfinite(np.add.reduce(proba, axis=None)):
-            raise Invalid([field_error("body", "The model has no answer to these numbers.")])
+        if not np.isfinite(proba).all():
+            raise Invalid([field_error("body", "The model has no answer for these numbers.")])
         return proba
 
 
-class Models(ABC):
-    """The classifier of an application, loaded once, at the start or when it is first there."""
+class ModelLoader(ABC):
+    """Loads the model once, when the process starts or when it is first used."""
 
-    def __init__(self, store: Store, trains: bool) -> None:
-        self.store = store
-        self.trains = trains
+    component: str
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.config = config
+        self.store = Store(self.setting("MODEL_DIR"), self.component)
         self.classifier: Classifier | None = None
         self.lock = Lock()
 
+    def setting(self, name: str) -> Any:
+        return self.config[f"{self.component.upper()}_{name}"]
+
     @abstractmethod
-    def open(self, artefact: Artefact) -> Classifier:
-        """The classifier of this version; ``ModelError`` where it cannot serve."""
+    def open(self, version: ModelVersion) -> Classifier:
+        """Load this version; raises ``ModelError``."""
 
     @abstractmethod
     def train(self) -> None:
-        """Write a first version out of data that everybody has."""
+        """Train a first version on sample data."""
 
-    def start(self) -> None:
-        """Load the model of a process that serves, so that no request waits for it."""
-        if not is_command():
-            self.warm()
+    def load(self) -> None:
+        """Load the model before the first request needs it.
 
-    def warm(self) -> None:
-        """Load the model, if there is one; without, a process is not ready until there is.
+        The process starts without a model and loads it once there is one.
 
         Raises:
-            ModelError: what is there cannot serve.
+            ModelError: There is a model, but it can't serve.
         """
         try:
             self.get()
         except ModelMissingError as error:
-            log.error("the model cannot serve", reason=error.message)
+            log.warning("no model", reason=error.message)
 
     def get(self) -> Classifier:
-        """The classifier, loaded by the first who asks; ``ModelError`` where that is impossible."""
+        """The model, loaded by the first caller; raises ``ModelError``."""
         if self.classifier is None:
             with self.lock:
-                self.classifier = self.classifier or self.load()
+                self.classifier = self.classifier or self.open_current()
         return self.classifier
 
-    def load(self) -> Classifier:
-        if self.trains and self.store.is_empty:
-            self.train_once()
-        artefact = self.store.read()
-        classifier = self.open(artefact)
-        log.info(
-            "model loaded",
-            model=self.store.component,
-            version=artefact.manifest.version,
-            device=classifier.device,
-        )
+    def make_classifier(
+        self,
+        compute: Compute,
+        version: ModelVersion,
+        tolerance: float,
+        batch_rows: int,
+        device: str = "cpu",
+    ) -> Classifier:
+        """Check the engine's answers and batch its calls; settings override ``batch_rows``."""
+        check_reference(compute, version.manifest.reference, tolerance)
+        batcher = Batcher(compute, self.component, self.setting("BATCH_ROWS") or batch_rows)
+        return Classifier(batcher, version.manifest.labels, device)
+
+    def open_current(self) -> Classifier:
+        try:
+            version = self.store.read()
+        except ModelMissingError:
+            if self.config["APP_ENV"] == "prod":
+                raise
+            self.train()  # a fresh checkout works at once
+            version = self.store.read()
+        classifier = self.open(version)
+        name, device = version.manifest.version, classifier.device
+        log.info("model loaded", model=self.component, version=name, device=device)
         return classifier
 
-    def train_once(self) -> None:
-        """In a fresh checkout, so that the service works at once; other processes wait for it."""
-        try:
-            with self.store.locked():
-                if self.store.is_empty:
-                    self.train()
-        except OSError as error:
-            variable = f"{self.store.component.upper()}_MODEL_DIR"
-            raise ModelError(f"{variable} cannot be written: {error}") from None
+
+def init_model(app: Flask, loader: ModelLoader) -> None:
+    """Load the model at startup, except in tests and commands, which may not need it."""
+    app.extensions[loader.component] = loader
+    if not app.config["MODELS_AT_START"]:
+        return
+    # {% if "probes" in components %}
+    probes.add_check(app, loader.component, loader.get)
+    # {% endif %}
+    context = click.get_current_context(silent=True)
+    is_command = context is not None and context.info_name != "run"
+    if app.config["APP_ENV"] != "test" and not is_command:
+        loader.load()
 
 
-def handle_no_model(error: ModelError) -> Response:
-    """503 for a request that needs a model which is not there, or cannot serve."""
-    log.error("the model cannot serve", reason=error.message)
+def handle_model_error(error: ModelError) -> Response:
+    """503 for a request whose model is missing or can't serve."""
+    log.error("the model can't serve", reason=error.message)
     return unavailable("The model is not ready. Try again soon.", 30)
 
 
-# {% if "celery" in components %}
-def is_command() -> bool:
-    """Whether this process runs a command, which loads the model when it needs it, if ever.
-
-    ``flask run`` serves. ``celery worker`` does not: the processes that it forks do.
-    """
-# {% else %}
-def is_command() -> bool:
-    """Whether this process runs a command, which loads the model when it needs it, if ever."""
-# {% endif %}
-    context = click.get_current_context(silent=True)
-    return context is not None and context.info_name != "run"
+def make_reference(compute: Compute, rows: FloatArray) -> Reference:
+    """Record the model's answers for up to 30 of the rows and for the largest allowed numbers."""
+    features = rows.shape[1]
+    extremes = [[0.0] * features, [LARGEST] * features, [-LARGEST] * features]
+    asked = np.vstack([rows[:: len(rows) // 30 + 1], extremes])
+    return Reference(rows=asked.tolist(), proba=compute(asked).tolist())
 
 
-def check_agreement(compute: Compute, reference: Reference, tolerance: float, remedy: str) -> None:
-    """Refuse an engine whose probabilities differ from those at training by more than allowed."""
-    found = compute(np.array(reference.rows, np.float64))
-    if not agrees(found, reference, tolerance):
-        raise ModelError(f"The engine does not agree with the model that was trained. {remedy}")
-
-
-def agrees(found: FloatArray, reference: Reference, tolerance: float) -> bool:
-    expected = np.array(reference.proba)
-    return found.shape == expected.shape and bool(np.abs(found - expected).max() <= tolerance)
+def check_reference(compute: Compute, reference: Reference, tolerance: float) -> None:
+    """Raise ``ModelError`` if probabilities differ from the reference by more than allowed."""
+    found, expected = compute(np.array(reference.rows)), np.array(reference.proba)
+    if found.shape != expected.shape or not (np.abs(found - expected) <= tolerance).all():
+        raise ModelError("The engine's answers differ from those of the trained model.")

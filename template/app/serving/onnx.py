@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU, for whatever trained the model."""
+"""ONNX Runtime on the CPU."""
 
 from numpy.typing import DTypeLike
 
@@ -8,8 +8,8 @@ from app.serving.batching import Compute
 OUTPUT = "probabilities"
 
 
-def open_graph(content: bytes, threads: int, name: str, precision: DTypeLike) -> Compute:
-    """A graph whose input ``name`` is of ``precision``; ``threads`` work on one call."""
+def load_onnx(content: bytes, threads: int, name: str, dtype: DTypeLike) -> Compute:
+    """Load a model whose input is called ``name``; ``threads`` work on one call."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -18,8 +18,7 @@ def open_graph(content: bytes, threads: int, name: str, precision: DTypeLike) ->
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
     def compute(rows: FloatArray) -> FloatArray:
-        inputs = {name: rows.astype(precision, copy=False)}
-        proba: FloatArray = session.run([OUTPUT], inputs)[0]
+        proba: FloatArray = session.run([OUTPUT], {name: rows.astype(dtype, copy=False)})[0]
         return proba
 
     return compute

@@ -1,19 +1,22 @@
-"""A scikit-learn classifier behind HTTP. ``import sklearn`` is the library everywhere, here too."""
-
-from functools import partial
+"""A scikit-learn classifier served over HTTP."""
 
 from flask import Flask
 
-# {% if "probes" in components %}
-from app import probes
+# {% if "jwt" not in components %}
+from app.serving.fast_path import add_fast_path
 # {% endif %}
-from app.serving.lane import open_lane
+from app.serving.models import init_model
 # {% if "celery" in components %}
 from app.sklearn import jobs
 # {% endif %}
 from app.sklearn.commands import train_sklearn
+# {% if "jwt" not in components %}
 from app.sklearn.routes import answer, blueprint
-from app.sklearn.service import SklearnModels
+from app.sklearn.schemas import SklearnIn
+# {% else %}
+from app.sklearn.routes import blueprint
+# {% endif %}
+from app.sklearn.service import SklearnLoader
 # {% if "celery" in components %}
 
 __all__ = ["init_app", "jobs"]
@@ -21,14 +24,14 @@ __all__ = ["init_app", "jobs"]
 
 
 def init_app(app: Flask) -> None:
-    models = app.extensions["sklearn"] = SklearnModels(app.config)
     app.register_blueprint(blueprint)
-    open_lane(app, "sklearn.predict", partial(answer, models))
     app.cli.add_command(train_sklearn)
-    if not app.config["MODELS_AT_START"]:
-        return
-    # {% if "probes" in components %}
-    probes.add_check(app, "sklearn", models.get)
+    init_model(app, SklearnLoader(app.config))
+    # {% if "jwt" not in components %}
+
+    def answer_json(body: bytes) -> bytes:
+        given = SklearnIn.model_validate_json(body)
+        return answer(app.extensions["sklearn"].get(), given)
+
+    add_fast_path(app, "sklearn.predict", answer_json)
     # {% endif %}
-    if app.config["APP_ENV"] != "test":  # tests that need no model wait for none
-        models.start()

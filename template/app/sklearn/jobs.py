@@ -1,4 +1,4 @@
-"""The kind ``sklearn.predict``: many rows in the background."""
+"""The job ``sklearn.predict``: classify many rows in the background."""
 
 from typing import Annotated, Any
 
@@ -10,36 +10,33 @@ from app.api import Schema
 from app.celery.kinds import at_start, job
 from app.celery.runs import progress
 from app.serving.arrays import MAX_ROWS
-from app.serving.artefact import ModelError
+from app.serving.predictions import to_rows
+from app.serving.store import ModelError
 from app.sklearn.schemas import Features
-from app.sklearn.service import SklearnModels
+from app.sklearn.service import SklearnLoader
 
 
 class PredictJob(Schema):
-    """Rows of four numbers each."""
-
     rows: Annotated[list[Features], Field(min_length=1, max_length=100_000)]
 
 
 @job("sklearn.predict", retry_for=(ModelError,))
 def predict(given: PredictJob) -> list[dict[str, Any]]:
-    """A label and its probability for each row."""
+    """The most likely label of each row, and its probability."""
     classifier = current_app.extensions["sklearn"].get()
     found: list[dict[str, Any]] = []
     for start in range(0, len(given.rows), MAX_ROWS):
         progress(start / len(given.rows))
         proba = classifier.predict(np.array(given.rows[start : start + MAX_ROWS], np.float64))
         found += [
-            {"label": classifier.labels[index], "confidence": confidence}
-            for index, confidence in zip(
-                proba.argmax(axis=1).tolist(), proba.max(axis=1).tolist(), strict=True
-            )
+            {"label": row["label"], "confidence": row["confidence"]}
+            for row in to_rows(proba, classifier.labels, "class_index")
         ]
     return found
 
 
 @at_start
 def load_model() -> None:
-    """Load the model, so that no job waits for it."""
-    models: SklearnModels = current_app.extensions["sklearn"]
-    models.warm()
+    """Load the model before the first job needs it."""
+    loader: SklearnLoader = current_app.extensions["sklearn"]
+    loader.load()

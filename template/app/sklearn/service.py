@@ -1,45 +1,51 @@
-"""The classifier that serves."""
+"""Loading the classifier, with ONNX Runtime or scikit-learn.
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+Each library is imported only where it is used: with ONNX Runtime, a web process never imports
+scikit-learn.
+"""
 
-from app.serving.artefact import Artefact, Store
-from app.serving.batching import Batcher
-from app.serving.models import Classifier, Models
-from app.sklearn.engines import open_engine
+import numpy as np
+
+from app.serving.batching import Compute
+from app.serving.models import Classifier, ModelLoader
+from app.serving.onnx import load_onnx
+from app.serving.store import ModelVersion
 
 FEATURES = 4
-#: Whose version decides how the files are read; another one is refused.
-READERS = ("onnxruntime", "scikit-learn")
-
-#: Most rows of a shared call where the settings leave it open: by measurement, batching is of no
-#: use to ONNX Runtime, as ``app.serving.batching`` says.
+ONNX_FILE = "model.onnx"
+SKOPS_FILE = "model.skops"
+INPUT = "features"
+TOLERANCE = 1e-6  # of a probability
+#: Default maximum rows of a shared call; see ``app.serving.batching``.
 BATCH_ROWS = {"onnx": 1, "sklearn": 64}
 
 
-def get_store(root: Path) -> Store:
-    """All versions of the classifier."""
-    return Store(root, "sklearn", FEATURES)
+class SklearnLoader(ModelLoader):
+    component = "sklearn"
 
-
-class SklearnModels(Models):
-    """Classifiers that were trained with scikit-learn, on either engine."""
-
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        super().__init__(get_store(config["SKLEARN_MODEL_DIR"]), config["APP_ENV"] != "prod")
-        self.engine: str = config["SKLEARN_ENGINE"]
-        self.threads: int = config["SKLEARN_THREADS"]
-        self.batch_rows: int = config["SKLEARN_BATCH_ROWS"] or BATCH_ROWS[self.engine]
-        self.queue_rows: int = config["SKLEARN_QUEUE_ROWS"]
-
-    def open(self, artefact: Artefact) -> Classifier:
-        artefact.check_libraries(READERS)
-        compute = open_engine(self.engine, artefact, self.threads)
-        batcher = Batcher(compute, "sklearn", self.batch_rows, self.queue_rows)
-        return Classifier(batcher, artefact.manifest.labels)
+    def open(self, version: ModelVersion) -> Classifier:
+        engine = self.setting("ENGINE")
+        if engine == "onnx":
+            threads = self.setting("THREADS")
+            compute = version.load(ONNX_FILE, lambda content: load_onnx_model(content, threads))
+        else:
+            compute = version.load(SKOPS_FILE, load_sklearn_model)
+        return self.make_classifier(compute, version, TOLERANCE, BATCH_ROWS[engine])
 
     def train(self) -> None:
-        from app.sklearn.training import iris, train
+        from app.sklearn.training import load_sample, train
 
-        train(self.store, iris(), self.engine)
+        train(self.store, load_sample(), self.setting("ENGINE"))
+
+
+def load_onnx_model(content: bytes, threads: int) -> Compute:
+    """In double precision, like scikit-learn."""
+    return load_onnx(content, threads, INPUT, np.float64)
+
+
+def load_sklearn_model(content: bytes) -> Compute:
+    """The file may only contain types that skops trusts by default, so loading runs no code."""
+    from skops.io import loads
+
+    compute: Compute = loads(content, trusted=[]).predict_proba
+    return compute

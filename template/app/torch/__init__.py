@@ -1,19 +1,22 @@
-"""A PyTorch classifier behind HTTP. ``import torch`` is the library everywhere, here too."""
-
-from functools import partial
+"""A PyTorch classifier served over HTTP."""
 
 from flask import Flask
 
-# {% if "probes" in components %}
-from app import probes
+# {% if "jwt" not in components %}
+from app.serving.fast_path import add_fast_path
 # {% endif %}
-from app.serving.lane import open_lane
+from app.serving.models import init_model
 # {% if "celery" in components %}
 from app.torch import jobs
 # {% endif %}
 from app.torch.commands import train_torch
+# {% if "jwt" not in components %}
 from app.torch.routes import answer, blueprint
-from app.torch.service import TorchModels
+from app.torch.schemas import TorchIn
+# {% else %}
+from app.torch.routes import blueprint
+# {% endif %}
+from app.torch.service import TorchLoader
 # {% if "celery" in components %}
 
 __all__ = ["init_app", "jobs"]
@@ -21,14 +24,14 @@ __all__ = ["init_app", "jobs"]
 
 
 def init_app(app: Flask) -> None:
-    models = app.extensions["torch"] = TorchModels(app.config)
     app.register_blueprint(blueprint)
-    open_lane(app, "torch.predict", partial(answer, models))
     app.cli.add_command(train_torch)
-    if not app.config["MODELS_AT_START"]:
-        return
-    # {% if "probes" in components %}
-    probes.add_check(app, "torch", models.get)
+    init_model(app, TorchLoader(app.config))
+    # {% if "jwt" not in components %}
+
+    def answer_json(body: bytes) -> bytes:
+        given = TorchIn.model_validate_json(body)
+        return answer(app.extensions["torch"].get(), given.array())
+
+    add_fast_path(app, "torch.predict", answer_json)
     # {% endif %}
-    if app.config["APP_ENV"] != "test":  # tests that need no model wait for none
-        models.start()

@@ -1,4 +1,4 @@
-"""The network. Whoever imports this module imports PyTorch."""
+"""The network. Importing this module imports PyTorch."""
 
 # mypy: disallow-subclassing-any=False
 
@@ -8,14 +8,13 @@ from torch import Tensor, nn
 from app.torch.service import INPUTS
 
 HIDDEN = 64
-REACH = 10.0  # standard deviations from the mean; what is farther away counts as this
+CLIP = 10.0  # standard deviations from the mean
 
 
 class Classifier(nn.Module):
-    """A perceptron with two hidden layers: (n, 10) → the logits of each label, (n, labels).
+    """A perceptron with two hidden layers: (n, 10) → logits (n, labels).
 
-    It brings the inputs to the scale of the training data itself, so that clients send what they
-    measured. No number is too large for it.
+    It standardizes its inputs itself, so clients send raw values.
     """
 
     mean: Tensor
@@ -33,19 +32,19 @@ class Classifier(nn.Module):
             nn.Linear(HIDDEN, labels),
         )
 
-    def scale_to(self, rows: Tensor) -> None:
-        """Take the scale of the inputs from (n, 10)."""
+    def fit_scale(self, rows: Tensor) -> None:
+        """Take mean and deviation from the training data, (n, 10)."""
         self.mean.copy_(rows.mean(dim=0))
         self.deviation.copy_(rows.std(dim=0).clamp(min=1e-6))
 
     def forward(self, rows: Tensor) -> Tensor:
         scaled = (rows - self.mean) / self.deviation
-        logits: Tensor = self.layers(scaled.clamp(-REACH, REACH))
+        logits: Tensor = self.layers(scaled.clamp(-CLIP, CLIP))
         return logits
 
 
 class Probabilities(nn.Module):
-    """What serves: (n, 10) → the probability of each label, (n, labels)."""
+    """The network as it serves: (n, 10) → probabilities (n, labels)."""
 
     def __init__(self, classifier: Classifier) -> None:
         super().__init__()

@@ -1,50 +1,39 @@
 """``/api/v1/torch``."""
 
-from functools import partial
+from typing import Any
 
 from flask import Blueprint, Response, current_app
 
-from app.api import JSON, PREFIX, endpoint, parse_json
-from app.serving.answers import Layout, PredictQuery
-from app.serving.arrays import NPY, FloatArray, read_npy, read_rows
-from app.serving.artefact import ModelError
-from app.serving.models import handle_no_model
-from app.torch.schemas import TorchIn, TorchOut, render
-from app.torch.service import INPUTS, TorchModels
+from app.api import JSON, PREFIX, endpoint
+from app.bodies import read_body
+from app.serving.arrays import NPY, FloatArray, read_npy
+from app.serving.models import Classifier, handle_model_error
+from app.serving.predictions import Layout, PredictQuery, to_columns, to_json, to_rows
+from app.serving.store import ModelError
+from app.torch.schemas import INDEX, TorchIn, TorchOut
+from app.torch.service import INPUTS
 
 blueprint = Blueprint("torch", __name__, url_prefix=f"{PREFIX}/torch")
-blueprint.register_error_handler(ModelError, handle_no_model)
-
-
-def read_json(body: bytes) -> FloatArray:
-    rows = read_rows(body, "inputs", INPUTS)
-    return parse_json(TorchIn, body).array() if rows is None else rows
+blueprint.register_error_handler(ModelError, handle_model_error)
 
 
 @blueprint.post("/predict")
-@endpoint(
-    returns=TorchOut,
-    errors=(503,),
-    readers={JSON: read_json, NPY: partial(read_npy, columns=INPUTS)},
-)
-def predict(body: TorchIn | FloatArray, query: PredictQuery) -> Response:
+@endpoint(returns=TorchOut, errors=(503,), body_types=(NPY,))
+def predict(body: TorchIn | None, query: PredictQuery) -> Response:
     """Classify up to 512 examples.
 
-    As ``application/x-npy`` the body is a float32 or float64 array of 1 to 512 rows and ten
-    columns. ``layout=columns`` answers with a list for each field, which is quicker to read.
+    As ``application/x-npy``, the body is a float32 or float64 array with ten columns.
     """
-    models: TorchModels = current_app.extensions["torch"]
-    rows = body.array() if isinstance(body, TorchIn) else body
-    return Response(compute(models, rows, query.layout), content_type=JSON)
+    classifier: Classifier = current_app.extensions["torch"].get()
+    rows = body.array() if body else read_npy(read_body(), INPUTS)
+    return Response(answer(classifier, rows, query.layout), content_type=JSON)
 
 
-def answer(models: TorchModels, body: bytes, media_type: str, layout: Layout) -> bytes | None:
-    """The same for a plain body; nothing or an error for anything else."""
-    npy = media_type == NPY
-    rows = read_npy(body, INPUTS) if npy else read_rows(body, "inputs", INPUTS)
-    return None if rows is None else compute(models, rows, layout)
-
-
-def compute(models: TorchModels, rows: FloatArray, layout: Layout) -> bytes:
-    classifier = models.get()
-    return render(classifier.predict(rows), classifier.device, layout)
+def answer(classifier: Classifier, rows: FloatArray, layout: Layout = "rows") -> bytes:
+    proba = classifier.predict(rows)
+    document: dict[str, Any] = {"device": classifier.device, "batch_size": len(rows)}
+    if layout == "columns":
+        document |= to_columns(proba, classifier.labels, INDEX)
+    else:
+        document["predictions"] = to_rows(proba, classifier.labels, INDEX)
+    return to_json(document)

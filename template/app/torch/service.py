@@ -1,52 +1,124 @@
-"""The classifier that serves."""
+"""Loading the network, with ONNX Runtime or PyTorch.
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+Each library is imported only where it is used: with ONNX Runtime, a web process needs no PyTorch.
+"""
 
-from app.serving.artefact import Artefact, Store
-from app.serving.batching import Batcher
-from app.serving.models import Classifier, Models
-from app.torch.engines import choose_device, needing_packages, open_onnx, open_torch
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+import structlog
+
+from app.serving.arrays import FloatArray
+from app.serving.batching import Compute
+from app.serving.models import Classifier, ModelLoader
+from app.serving.onnx import load_onnx
+from app.serving.store import ModelError, ModelVersion
+
+if TYPE_CHECKING:
+    import torch
 
 INPUTS = 10
-#: Whose version decides how the files are read; another one is refused.
-READERS = {"onnx": ("onnxruntime",), "torch": ("torch",)}
-
-#: Most rows of a shared call where the settings leave it open: by measurement, batching is of no
-#: use to ONNX Runtime, as ``app.serving.batching`` says, and of most use to a GPU.
+ONNX_FILE = "model.onnx"
+WEIGHTS_FILE = "model.safetensors"
+INPUT = "inputs"
+#: Allowed differences of a probability. Other devices sum in another order, and half precision
+#: has three digits.
+TOLERANCE, CUDA_TOLERANCE, MIXED_TOLERANCE = 1e-6, 1e-4, 1e-2
+#: Default maximum rows of a shared call; see ``app.serving.batching``.
 BATCH_ROWS = {"onnx": 1, "cpu": 64, "cuda": 1024}
 
-
-def get_store(root: Path) -> Store:
-    """All versions of the classifier."""
-    return Store(root, "torch", INPUTS)
+log = structlog.stdlib.get_logger(__name__)
 
 
-class TorchModels(Models):
-    """Classifiers that were trained with PyTorch, on either engine."""
+class TorchLoader(ModelLoader):
+    component = "torch"
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        super().__init__(get_store(config["TORCH_MODEL_DIR"]), config["APP_ENV"] != "prod")
-        self.engine: str = config["TORCH_ENGINE"]
-        self.device: str = config["TORCH_DEVICE"]
-        self.precision: str = config["TORCH_PRECISION"]
-        self.threads: int = config["TORCH_THREADS"]
-        self.batch_rows: int | None = config["TORCH_BATCH_ROWS"]
-        self.queue_rows: int = config["TORCH_QUEUE_ROWS"]
+    def open(self, version: ModelVersion) -> Classifier:
+        with packages_required():
+            if self.setting("ENGINE") == "torch":
+                return self.open_torch(version)
+            threads = self.setting("THREADS")
+            compute = version.load(ONNX_FILE, lambda content: load_onnx_model(content, threads))
+        return self.make_classifier(compute, version, TOLERANCE, BATCH_ROWS["onnx"])
 
-    def open(self, artefact: Artefact) -> Classifier:
-        artefact.check_libraries(READERS[self.engine])
-        if self.engine == "onnx":
-            device, compute = "cpu", open_onnx(artefact, self.threads)
-        else:
-            device = choose_device(self.device)
-            compute = open_torch(artefact, self.threads, device, self.precision)
-        default = BATCH_ROWS["onnx" if self.engine == "onnx" else device]
-        batcher = Batcher(compute, "torch", self.batch_rows or default, self.queue_rows)
-        return Classifier(batcher, artefact.manifest.labels, device)
+    def open_torch(self, version: ModelVersion) -> Classifier:
+        import torch
+
+        torch.set_num_threads(self.setting("THREADS"))
+        device = choose_device(self.setting("DEVICE"))
+        mixed = device == "cuda" and self.setting("PRECISION") == "mixed"
+        labels = len(version.manifest.labels)
+        compute = version.load(
+            WEIGHTS_FILE, lambda content: load_torch_model(content, labels, device, mixed)
+        )
+        tolerance = MIXED_TOLERANCE if mixed else CUDA_TOLERANCE if device == "cuda" else TOLERANCE
+        return self.make_classifier(compute, version, tolerance, BATCH_ROWS[device], device)
 
     def train(self) -> None:
-        with needing_packages():
-            from app.torch.training import made_up, train
-        train(self.store, made_up(), self.engine, choose_device(self.device))
+        with packages_required():
+            from app.torch.training import make_sample, train
+
+        device = choose_device(self.setting("DEVICE"))
+        train(self.store, make_sample(), self.setting("ENGINE"), device)
+
+
+def load_onnx_model(content: bytes, threads: int) -> Compute:
+    """In single precision, like PyTorch."""
+    return load_onnx(content, threads, INPUT, np.float32)
+
+
+def load_torch_model(content: bytes, labels: int, device: str, mixed: bool) -> Compute:
+    """``safetensors`` files hold nothing but numbers, so loading runs no code."""
+    from safetensors.torch import load
+
+    from app.torch.module import Classifier, Probabilities
+
+    classifier = Classifier(labels)
+    classifier.load_state_dict(load(content))
+    return make_compute(Probabilities(classifier).eval(), device, mixed)
+
+
+def make_compute(model: "torch.nn.Module", device: str, mixed: bool = False) -> Compute:
+    """Call the model on ``device``; ``mixed`` computes partly in half precision."""
+    import torch
+
+    model = model.to(device)
+    half = torch.bfloat16 if device == "cpu" or torch.cuda.is_bf16_supported() else torch.float16
+
+    def compute(rows: FloatArray) -> FloatArray:
+        inputs = torch.from_numpy(rows.astype(np.float32)).to(device)
+        with torch.inference_mode(), torch.autocast(device, half, mixed):
+            proba: FloatArray = model(inputs).float().cpu().numpy()
+        return proba
+
+    return compute
+
+
+def choose_device(wanted: str) -> str:
+    """``cuda`` if it is available, unless ``wanted`` is ``cpu``.
+
+    Raises:
+        ModelError: ``wanted`` is ``cuda``, and it isn't available.
+    """
+    if wanted == "cpu":
+        return "cpu"
+    with packages_required():
+        import torch
+    if torch.cuda.is_available():
+        log.info("device chosen", device="cuda", name=torch.cuda.get_device_name())
+        return "cuda"
+    if wanted == "cuda":
+        raise ModelError("TORCH_DEVICE is cuda, but PyTorch finds no CUDA device.")
+    log.info("device chosen", device="cpu", reason="PyTorch finds no CUDA device")
+    return "cpu"
+
+
+@contextmanager
+def packages_required() -> Iterator[None]:
+    """Explain what to install if an import fails."""
+    try:
+        yield
+    except ImportError:
+        raise ModelError("Packages are missing: pip install '.[train]'.") from None

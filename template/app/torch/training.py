@@ -1,4 +1,4 @@
-"""Training. Only what trains imports this module: it takes PyTorch and the ONNX exporter."""
+"""Training. Only imported to train, because PyTorch and the ONNX exporter are large."""
 
 import logging
 import warnings
@@ -10,82 +10,81 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from app.serving.arrays import LARGEST, FloatArray
-from app.serving.artefact import Manifest, Reference, Store
-from app.serving.data import BadData, Data
-from app.serving.models import check_agreement
+from app.serving.data import DataError, Dataset
+from app.serving.models import check_reference, make_reference
 from app.serving.onnx import OUTPUT
-from app.torch.engines import INPUT, ONNX_FILE, TOLERANCE, WEIGHTS_FILE, onnx_engine
+from app.serving.store import Manifest, Store
 from app.torch.module import Classifier, Probabilities
-from app.torch.service import INPUTS
+from app.torch.service import (
+    INPUT,
+    INPUTS,
+    ONNX_FILE,
+    TOLERANCE,
+    WEIGHTS_FILE,
+    load_onnx_model,
+    make_compute,
+)
 
 EPOCHS = 20
-BATCH = 64  # rows of a step
-HELD_OUT = 0.2  # the share of rows that are not trained on, and measure the accuracy
-KEPT_ROWS = 30
-FEWEST = 5  # rows of a label
+BATCH_SIZE = 64
+TEST_SHARE = 0.2  # of the rows, to measure the accuracy
+MIN_ROWS = 5  # for each label
 SEED = 20
 
-for exporter in ("torch.onnx", "onnxscript", "onnx_ir"):  # they tell of each step
+for exporter in ("torch.onnx", "onnxscript", "onnx_ir"):  # they log each step
     logging.getLogger(exporter).setLevel(logging.ERROR)
 
 
-def made_up(rows: int = 600) -> Data:
-    """Three overlapping clouds of points, the same at every call: to have something to begin with,
-    until there is data.
-    """
+def make_sample(rows: int = 600) -> Dataset:
+    """Synthetic data: three overlapping clouds of points, the same at every call."""
     random = np.random.default_rng(SEED)
     classes = random.integers(3, size=rows)
     centres = random.normal(scale=1.5, size=(3, INPUTS))
     points = centres[classes] + random.normal(size=(rows, INPUTS))
     features = [f"input {number}" for number in range(INPUTS)]
-    return Data(points, classes, features, ["first", "second", "third"])
+    return Dataset(points, classes, features, ["first", "second", "third"])
 
 
 def train(
     store: Store,
-    data: Data,
+    data: Dataset,
     engine: str = "onnx",
     device: str = "cpu",
     epochs: int = EPOCHS,
     done: Callable[[str], None] = lambda step: None,
 ) -> Manifest:
-    """Fit a classifier and keep it as the version that serves.
+    """Train a network and store it as the current version.
 
     Args:
-        store: where it is kept.
-        engine: for ``torch``, no ONNX graph is made; the weights are always kept.
-        device: what trains.
-        epochs: how often it sees all rows.
-        done: called with a word on each epoch when it is over.
+        engine: With ``torch``, no ONNX model is exported.
+        device: Where to train.
+        done: Called with a description of each finished epoch.
 
     Raises:
-        app.serving.data.BadData: training diverges.
-        app.serving.artefact.ModelError: ONNX Runtime does not agree with PyTorch.
-        OSError: the version cannot be written.
+        app.serving.data.DataError: Training diverges.
+        app.serving.store.ModelError: The ONNX model's answers differ from PyTorch's.
+        OSError: The version can't be written.
     """
     rows = torch.tensor(data.rows, dtype=torch.float32)
     classes = torch.tensor(data.classes, dtype=torch.int64)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]):  # reproducible, and no effect on other users
         torch.manual_seed(SEED)
-        held_out, seen = torch.randperm(len(rows)).tensor_split([int(len(rows) * HELD_OUT)])
+        test, seen = torch.randperm(len(rows)).tensor_split([int(len(rows) * TEST_SHARE)])
         model = fit(rows[seen], classes[seen], len(data.labels), device, epochs, done)
-    accuracy = measure(model, rows[held_out], classes[held_out])
+    served = Probabilities(model).eval()
+    reference = make_reference(make_compute(served, "cpu"), data.rows)
     files = {WEIGHTS_FILE: save(model.state_dict())}
-    libraries: tuple[str, ...] = ("torch", "numpy", "safetensors")
+    libraries: tuple[str, ...] = ("numpy", "safetensors", "torch")
     if engine == "onnx":
-        files[ONNX_FILE] = export(model)
-        libraries += ("onnxruntime", "onnx", "onnxscript")
-        remedy = "Set TORCH_ENGINE=torch and train again."
-        check_agreement(
-            onnx_engine(files[ONNX_FILE], 1), refer(model, data.rows), TOLERANCE, remedy
-        )
+        files[ONNX_FILE] = export_onnx(served)
+        check_reference(load_onnx_model(files[ONNX_FILE], 1), reference, TOLERANCE)
+        libraries += ("onnx", "onnxruntime", "onnxscript")
     return store.write(
         files,
         labels=data.labels,
         features=data.features,
-        accuracy=accuracy,
-        reference=refer(model, data.rows[:: max(1, len(data.rows) // KEPT_ROWS)]),
+        accuracy=measure_accuracy(model, rows[test], classes[test]),
+        reference=reference,
         libraries=libraries,
     )
 
@@ -98,42 +97,39 @@ def fit(
     epochs: int,
     done: Callable[[str], None],
 ) -> Classifier:
-    """A trained network on the CPU, from (n, 10) and the (n,) indices of their labels."""
+    """Train on (n, 10) rows and the (n,) indices of their labels. The result is on the CPU."""
     model = Classifier(labels)
-    model.scale_to(rows)
+    model.fit_scale(rows)
     model.to(device).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.005)
-    loss_of = nn.CrossEntropyLoss()
-    batches = DataLoader(TensorDataset(rows, classes), BATCH, shuffle=True)
+    criterion = nn.CrossEntropyLoss()
+    batches = DataLoader(TensorDataset(rows, classes), BATCH_SIZE, shuffle=True)
     for epoch in range(1, epochs + 1):
         total = 0.0
         for inputs, expected in batches:
             optimizer.zero_grad()
-            loss = loss_of(model(inputs.to(device)), expected.to(device))
+            loss = criterion(model(inputs.to(device)), expected.to(device))
             loss.backward()
             optimizer.step()
             total += loss.item() * len(inputs)
         if not np.isfinite(total):
-            raise BadData("Training diverges on this data: look for numbers that are far off.")
+            raise DataError("Training diverges. Look for extreme numbers in the data.")
         done(f"epoch {epoch}, loss {total / len(rows):.3f}")
     model.to("cpu").eval()
     return model
 
 
-def measure(model: Classifier, rows: Tensor, classes: Tensor) -> float:
-    """The share of rows, from 0 to 1, whose label the model finds."""
+def measure_accuracy(model: Classifier, rows: Tensor, classes: Tensor) -> float:
     with torch.inference_mode():
         return float((model(rows).argmax(dim=1) == classes).float().mean())
 
 
-def export(model: Classifier) -> bytes:
-    """The trained model in ONNX, in single precision and for any number of rows."""
-    example = torch.zeros(2, INPUTS)
+def export_onnx(model: Probabilities) -> bytes:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of PyTorch about its own parts
+        warnings.simplefilter("ignore")  # PyTorch's, about its own internals
         program = torch.onnx.export(
-            Probabilities(model).eval(),
-            (example,),
+            model,
+            (torch.zeros(2, INPUTS),),
             dynamo=True,
             dynamic_shapes=({0: torch.export.Dim("rows")},),
             input_names=[INPUT],
@@ -142,12 +138,3 @@ def export(model: Classifier) -> bytes:
         )
     content: bytes = program.model_proto.SerializeToString()
     return content
-
-
-def refer(model: Classifier, rows: FloatArray) -> Reference:
-    """What the model answers to rows, and to the extremes that a request may hold."""
-    extremes = [[0.0] * INPUTS, [LARGEST] * INPUTS, [-LARGEST] * INPUTS]
-    asked = np.vstack([rows, extremes])
-    with torch.inference_mode():
-        proba = Probabilities(model).eval()(torch.tensor(asked, dtype=torch.float32))
-    return Reference(rows=asked.tolist(), proba=proba.tolist())

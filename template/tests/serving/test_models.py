@@ -1,6 +1,5 @@
-"""Models as files, and what loads them; with a model that only doubles its numbers."""
+"""Stored models and their loading, with a model that doubles its numbers."""
 
-import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
@@ -10,158 +9,141 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
+from flask import Flask
 
+# {% if "probes" in components %}
+from app import probes
+# {% endif %}
 from app.errors import Invalid
-from app.serving import artefact
 from app.serving.arrays import FloatArray
-from app.serving.artefact import Artefact, ModelError, ModelMissingError, Reference, Store
-from app.serving.models import Classifier, Models, check_agreement
+from app.serving.batching import Compute
+from app.serving.models import Classifier, ModelLoader, check_reference, init_model, make_reference
+from app.serving.store import ModelError, ModelMissingError, ModelVersion, Reference, Store
 
 FILE = "model.bin"
 CONTENT = b"doubles"
+REFERENCE = Reference(rows=[[0.0, 0.0]], proba=[[0.5, 0.5]])
 
 
-class Doubling(Models):
-    """Its file holds nothing but ``CONTENT``."""
+def double(rows: FloatArray) -> FloatArray:
+    return rows * 2
 
-    def __init__(self, root: Path, trains: bool = False) -> None:
-        super().__init__(Store(root, "doubling", features=2), trains)
+
+class Doubling(ModelLoader):
+    component = "doubling"
+
+    def __init__(self, root: Path, env: str = "prod") -> None:
+        super().__init__({"APP_ENV": env, "DOUBLING_MODEL_DIR": root})
         self.trained = 0
 
-    def open(self, artefact: Artefact) -> Classifier:
-        artefact.check_libraries(("flask",))
-        assert artefact.read(FILE) == CONTENT
-        return Classifier(lambda rows: rows * 2, artefact.manifest.labels)
+    def open(self, version: ModelVersion) -> Classifier:
+        return Classifier(version.load(FILE, self.read), version.manifest.labels)
+
+    def read(self, content: bytes) -> Compute:
+        if content != CONTENT:
+            raise ValueError("not this model")
+        return double
 
     def train(self) -> None:
         self.trained += 1
         write(self.store)
 
 
-def write(store: Store, features: tuple[str, ...] = ("a", "b")) -> None:
+def write(store: Store, content: bytes = CONTENT) -> None:
     store.write(
-        {FILE: CONTENT},
+        {FILE: content},
         labels=["x", "y"],
-        features=list(features),
-        accuracy=None,
-        reference=Reference(rows=[[0.0] * len(features)], proba=[[0.5, 0.5]]),
+        features=["a", "b"],
+        accuracy=1.0,
+        reference=REFERENCE,
         libraries=("flask",),
     )
 
 
 @pytest.fixture
-def models(tmp_path: Path) -> Doubling:
-    """With a version that serves."""
-    models = Doubling(tmp_path / "models")
-    write(models.store)
-    return models
+def loader(tmp_path: Path) -> Doubling:
+    """With a trained model."""
+    loader = Doubling(tmp_path / "models")
+    write(loader.store)
+    return loader
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def command() -> Iterator[None]:
     """As in a process of the ``flask`` command."""
-    monkeypatch.setenv("FLASK_RUN_FROM_CLI", "true")
-    with click.Context(click.Command("flask")):
+    with click.Context(click.Command("train"), info_name="train"):
         yield
 
 
-def test_a_version_says_what_it_is_made_of(models: Doubling) -> None:
-    manifest = models.store.read().manifest
+def make_app(**config: object) -> Flask:
+    app = Flask("models")
+    app.config.update({"APP_ENV": "prod", "MODELS_AT_START": True, "PROBE_TIMEOUT": 60} | config)
+    # {% if "probes" in components %}
+    probes.init_app(app)
+    # {% endif %}
+    return app
+
+
+def test_manifest_describes_the_version(loader: Doubling) -> None:
+    manifest = loader.store.read().manifest
     assert (manifest.labels, manifest.features) == (["x", "y"], ["a", "b"])
     assert manifest.libraries == {"flask": version("flask")}
     assert manifest.files == {FILE: sha256(CONTENT).hexdigest()}
 
 
-def test_the_last_version_serves(models: Doubling) -> None:
-    first = models.store.read().folder
-    write(models.store)
-    assert models.store.read().folder != first
+def test_newest_version_serves(loader: Doubling) -> None:
+    first = loader.store.read().folder
+    write(loader.store)
+    assert loader.store.read().folder != first
     assert first.is_dir()
 
 
-def test_a_model_is_loaded_once(models: Doubling) -> None:
+def test_model_is_loaded_once(loader: Doubling) -> None:
     with ThreadPoolExecutor(4) as pool:
-        (served,) = set(pool.map(lambda _: models.get(), range(8)))
+        (served,) = set(pool.map(lambda _: loader.get(), range(8)))
     assert served.predict(np.ones((1, 2))).tolist() == [[2, 2]]
 
 
-def test_what_was_changed_is_refused(models: Doubling) -> None:
-    folder, root = models.store.read().folder, models.store.root
-    for path, sentence in (
-        (folder / FILE, f"{FILE} was changed"),
-        (folder / "manifest.json", "manifest.json was changed"),
-        (root / "current.json", "format"),
-    ):
-        content = path.read_bytes()
-        path.write_bytes(content + b" x")
-        with pytest.raises(ModelError, match=rf"{sentence}.*train-doubling") as caught:
-            models.get()
-        assert str(root) not in caught.value.message
-        path.write_bytes(content)
+def test_changed_file_is_refused(loader: Doubling) -> None:
+    folder = loader.store.read().folder
+    (folder / FILE).write_bytes(b"changed")
+    with pytest.raises(ModelError, match=r"checksum: train it with .* train-doubling") as caught:
+        loader.get()
+    assert str(folder) not in caught.value.message
     (folder / FILE).unlink()
-    with pytest.raises(ModelError, match=rf"{FILE} cannot be read"):
-        models.get()
+    with pytest.raises(ModelError, match=f"{FILE} can't be read"):
+        loader.get()
+    (folder / "manifest.json").write_text("{}")
+    with pytest.raises(ModelError, match="manifest can't be read"):
+        loader.get()
+
+
+def test_file_of_another_format_is_refused(loader: Doubling) -> None:
+    write(loader.store, b"another")
+    with pytest.raises(ModelError, match=f"{FILE} can't be loaded"):
+        loader.get()
+    with pytest.raises(ModelError, match="trained without other"):
+        loader.store.read().read("other")
 
 
 @pytest.mark.parametrize(
-    "change",
-    [
-        {"labels": []},
-        {"labels": ["x", "y", "z"]},
-        {"labels": ["x", "x"]},
-        {"reference": {"rows": [], "proba": []}},
-        {"reference": {"rows": [[0, 0], [0, 0]], "proba": [[0.5, 0.5]]}},
-        {"reference": {"rows": [[0]], "proba": [[0.5, 0.5]]}},
-        {"reference": {"rows": [[0, 0], [0, 0]], "proba": [[0.5, 0.5], [1]]}},
-    ],
+    "proba", [[[0.5 + 2e-6, 0.5 - 2e-6]], [[np.nan, 0.5]], [[0.5, 0.5, 0.0]], [[1.0]]]
 )
-def test_a_manifest_that_contradicts_itself_is_refused(
-    models: Doubling, change: dict[str, object]
-) -> None:
-    folder = models.store.read().folder
-    document = json.loads((folder / "manifest.json").read_bytes()) | change
-    content = json.dumps(document).encode()
-    (folder / "manifest.json").write_bytes(content)
-    current = {"version": folder.name, "sha256": sha256(content).hexdigest()}
-    (models.store.root / "current.json").write_text(json.dumps(current))
-    with pytest.raises(ModelError, match=r"format: train"):
-        models.get()
+def test_engine_with_other_answers_is_refused(proba: list[list[float]]) -> None:
+    check_reference(lambda rows: np.array([[0.5 + 9e-7, 0.5 - 9e-7]]), REFERENCE, 1e-6)
+    with pytest.raises(ModelError, match="differ"):
+        check_reference(lambda rows: np.array(proba), REFERENCE, 1e-6)
 
 
-def test_what_cannot_be_read_is_refused(tmp_path: Path, models: Doubling) -> None:
-    with pytest.raises(ModelError, match="trained without other"):
-        models.store.read().read("other")
-    write(models.store, features=("a",))
-    with pytest.raises(ModelError, match="does not take 2 numbers"):
-        models.get()
-    (tmp_path / "current.json").mkdir()
-    with pytest.raises(ModelError, match="permissions"):
-        Doubling(tmp_path).get()
+def test_reference_holds_a_sample_and_extremes() -> None:
+    rows = np.arange(2000.0).reshape(1000, 2)
+    reference = make_reference(double, rows)
+    assert 4 < len(reference.rows) <= 34
+    assert reference.proba == [[2 * a, 2 * b] for a, b in reference.rows]
+    assert [0.0, 0.0] in reference.rows
 
 
-def test_another_version_of_a_library_is_refused(
-    models: Doubling, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(artefact, "installed_version", lambda name: f"{version(name)}+other")
-    Doubling(models.store.root).get()  # the same, built for another device
-    monkeypatch.setattr(artefact, "installed_version", lambda name: "0.1")
-    with pytest.raises(ModelError, match=r"made with flask .*, and 0\.1 is installed: train"):
-        models.get()
-
-
-def test_an_engine_that_disagrees_is_refused() -> None:
-    reference = Reference(rows=[[0, 0]], proba=[[0.5, 0.5]])
-
-    def answering(proba: list[list[float]]) -> None:
-        check_agreement(lambda rows: np.array(proba), reference, 1e-6, "Train again.")
-
-    answering([[0.5 + 9e-7, 0.5 - 9e-7]])
-    for found in ([[0.5 + 2e-6, 0.5 - 2e-6]], [[np.nan, 0.5]], [[0.5, 0.5, 0.0]], [[1.0]]):
-        with pytest.raises(ModelError, match=r"does not agree .* Train again\."):
-            answering(found)
-
-
-def test_a_row_without_an_answer_is_the_fault_of_its_request() -> None:
+def test_row_without_an_answer_is_422() -> None:
     def compute(rows: FloatArray) -> FloatArray:
         return np.where(rows > 1, np.nan, rows)
 
@@ -170,45 +152,37 @@ def test_a_row_without_an_answer_is_the_fault_of_its_request() -> None:
         Classifier(compute, []).predict(np.full((1, 2), 2.0))
 
 
-def test_a_process_starts_without_a_model_and_takes_it_when_it_is_there(
-    models: Doubling, tmp_path: Path
+def test_process_starts_without_a_model_and_loads_it_later(
+    loader: Doubling, tmp_path: Path
 ) -> None:
     later = Doubling(tmp_path / "later")
-    later.start()
+    later.load()
     with pytest.raises(ModelMissingError):
         later.get()
-    models.store.root.rename(tmp_path / "later")
+    loader.store.root.rename(tmp_path / "later")
     assert later.get().labels == ["x", "y"]
 
 
-def test_a_process_does_not_start_with_a_model_that_cannot_serve(models: Doubling) -> None:
-    (models.store.root / "current.json").write_text("{}")
+def test_fresh_checkout_trains_in_development(tmp_path: Path) -> None:
+    loader = Doubling(tmp_path / "models", env="dev")
+    assert loader.get().labels == ["x", "y"]
+    assert loader.trained == 1
+
+
+def test_invalid_model_stops_the_start(loader: Doubling) -> None:
+    write(loader.store, b"another")
     with pytest.raises(ModelError, match="train-doubling"):
-        models.start()
+        init_model(make_app(), loader)
 
 
 @pytest.mark.usefixtures("command")
-def test_a_command_starts_whatever_there_is(models: Doubling, tmp_path: Path) -> None:
-    (models.store.root / "current.json").write_text("{}")
-    models.start()
-    empty = Doubling(tmp_path / "empty", trains=True)
-    empty.start()
-    assert empty.trained == 0
-    with click.Context(click.Command("run"), info_name="run"):
-        empty.start()
-    assert empty.trained == 1
+def test_command_starts_with_an_invalid_model(loader: Doubling) -> None:
+    write(loader.store, b"another")
+    init_model(make_app(), loader)
+    with click.Context(click.Command("run"), info_name="run"), pytest.raises(ModelError):
+        init_model(make_app(), loader)
 
 
-def test_one_of_several_processes_trains(tmp_path: Path) -> None:
-    started = [Doubling(tmp_path / "new", trains=True) for _ in range(4)]
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(Models.start, started))
-    assert sum(models.trained for models in started) == 1
-
-
-def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    (tmp_path / "locked" / "lock").mkdir(parents=True)
-    for name in ("file", "locked"):
-        with pytest.raises(ModelError, match="DOUBLING_MODEL_DIR cannot be written"):
-            Doubling(tmp_path / name, trains=True).get()
+def test_model_can_be_loaded_on_first_use(loader: Doubling) -> None:
+    init_model(make_app(MODELS_AT_START=False), loader)
+    assert loader.classifier is None

@@ -1,4 +1,4 @@
-"""The kind ``sklearn.predict``."""
+"""The job ``sklearn.predict``."""
 
 import pytest
 from flask import Flask
@@ -7,14 +7,14 @@ from flask.testing import FlaskClient
 from app.celery.kinds import STARTS
 from app.sklearn import jobs
 from app.sklearn.jobs import PredictJob
-from app.sklearn.service import SklearnModels
+from app.sklearn.service import SklearnLoader
 
 URL = "/api/v1/jobs"
 SETOSA = [5.1, 3.5, 1.4, 0.2]
 VIRGINICA = [6.3, 3.3, 6.0, 2.5]
 
 
-def test_many_rows_are_classified_in_their_order(app: Flask, client: FlaskClient) -> None:
+def test_many_rows_keep_their_order(app: Flask, client: FlaskClient) -> None:
     rows = [SETOSA, VIRGINICA] * 400
     with app.app_context():
         found = jobs.predict(PredictJob(rows=rows))
@@ -24,19 +24,19 @@ def test_many_rows_are_classified_in_their_order(app: Flask, client: FlaskClient
 
 
 @pytest.mark.parametrize("rows", [[], [[1, 2, 3]], [[1, 2, 3, None]], [["1", 2, 3, 4]], [1, 2]])
-def test_bad_rows_are_422(client: FlaskClient, rows: object) -> None:
+def test_invalid_rows_are_422(client: FlaskClient, rows: object) -> None:
     body = {"kind": "sklearn.predict", "input": {"rows": rows}}
     response = client.post(URL, json=body)
     assert response.status_code == 422
     assert response.get_json()["errors"][0]["field"].startswith("input.rows")
 
 
-def test_each_process_of_a_worker_loads_its_model(
+def test_worker_process_loads_the_model(
     app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert jobs.load_model in STARTS
-    models: SklearnModels = app.extensions["sklearn"]
-    monkeypatch.setattr(models, "classifier", None)
+    loader: SklearnLoader = app.extensions["sklearn"]
+    monkeypatch.setattr(loader, "classifier", None)
     with app.app_context():
         jobs.load_model()
-    assert models.classifier is not None
+    assert loader.classifier is not None

@@ -3,120 +3,121 @@
 import pickle
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from flask import Flask
 from skops.io import dumps
 
-from app.serving.artefact import ModelError, Reference
-from app.serving.data import Data
+from app.serving.batching import Batcher
+from app.serving.data import Dataset
+from app.serving.store import ModelError, Reference, Store
 from app.sklearn import training
-from app.sklearn.engines import SKOPS_FILE, open_engine
-from app.sklearn.service import SklearnModels, get_store
+from app.sklearn.service import SKOPS_FILE, SklearnLoader
 
 CSV = "a,b,c,d,kind\n" + "".join(f"{i % 5},1,2,{10 * (i % 2)},{'xy'[i % 2]}\n" for i in range(10))
 
 
-def models(app: Flask, root: Path, **settings: object) -> SklearnModels:
+def make_loader(app: Flask, root: Path, **settings: object) -> SklearnLoader:
     config = app.config | {"SKLEARN_MODEL_DIR": root, "APP_ENV": "prod"}
-    return SklearnModels(config | settings)
+    return SklearnLoader(config | settings)
 
 
-def few() -> Data:
-    """Some of the iris data: less to compute."""
-    data = training.iris()
-    return Data(data.rows[::10], data.classes[::10], data.features, data.labels)
+def small_sample() -> Dataset:
+    data = training.load_sample()
+    return Dataset(data.rows[::10], data.classes[::10], data.features, data.labels)
 
 
-class Stranger:
-    """A type that a model of scikit-learn does not hold."""
+class Foreign:
+    """A type that scikit-learn's models don't contain."""
 
 
-def test_a_fresh_checkout_has_a_model_of_iris(app: Flask) -> None:
-    served: SklearnModels = app.extensions["sklearn"]
-    assert served.get().labels == ["setosa", "versicolor", "virginica"]
-    manifest = served.store.read().manifest
+def test_fresh_checkout_serves_iris(app: Flask) -> None:
+    loader: SklearnLoader = app.extensions["sklearn"]
+    assert loader.get().labels == ["setosa", "versicolor", "virginica"]
+    manifest = loader.store.read().manifest
     assert set(manifest.files) == {"model.onnx", "model.skops"}
     for library in ("scikit-learn", "onnxruntime"):
         assert manifest.libraries[library] == version(library)
 
 
-def test_the_engines_agree(app: Flask) -> None:
-    served: SklearnModels = app.extensions["sklearn"]
-    other = models(app, served.store.root, SKLEARN_ENGINE="sklearn")
-    assert (served.batch_rows, other.batch_rows) == (1, 64)
+def test_engines_agree(app: Flask) -> None:
+    served: SklearnLoader = app.extensions["sklearn"]
+    other = make_loader(app, served.store.root, SKLEARN_ENGINE="sklearn")
     rows = np.array([[5.1, 3.5, 1.4, 0.2], [6.3, 3.3, 6.0, 2.5]])
     assert np.abs(other.get().predict(rows) - served.get().predict(rows)).max() < 1e-6
 
 
-def test_calls_are_shared_as_configured(app: Flask) -> None:
-    app.extensions["sklearn"].get()
-    root = app.config["SKLEARN_MODEL_DIR"]
-    batcher: Any = models(app, root, SKLEARN_BATCH_ROWS=8, SKLEARN_QUEUE_ROWS=9).get().compute
-    assert (batcher.batch_rows, batcher.queue_rows) == (8, 9)
+def test_batch_size_follows_engine_and_setting(app: Flask) -> None:
+    served: SklearnLoader = app.extensions["sklearn"]
+    for settings, expected in (
+        ({}, 1),
+        ({"SKLEARN_ENGINE": "sklearn"}, 64),
+        ({"SKLEARN_BATCH_ROWS": 8}, 8),
+    ):
+        served.get()
+        batcher = make_loader(app, served.store.root, **settings).get().compute
+        assert isinstance(batcher, Batcher)
+        assert batcher.batch_rows == expected
 
 
-def test_a_model_of_another_library_is_refused(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    app.extensions["sklearn"].get()
-    monkeypatch.setattr("app.serving.artefact.installed_version", lambda library: "0.0")
-    with pytest.raises(ModelError, match=r"made with onnxruntime .* and 0\.0 is installed"):
-        models(app, app.config["SKLEARN_MODEL_DIR"]).get()
-
-
-def test_training_keeps_no_model_that_disagrees(
+def test_onnx_model_with_other_answers_is_not_stored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "onnx_engine", lambda content, threads: np.zeros_like)
-    with pytest.raises(ModelError, match="does not agree"):
-        training.train(get_store(tmp_path), few())
+    monkeypatch.setattr(training, "load_onnx_model", lambda content, threads: np.zeros_like)
+    with pytest.raises(ModelError, match="differ"):
+        training.train(Store(tmp_path, "sklearn"), small_sample())
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_model_for_scikit_learn_alone_has_no_other(app: Flask, tmp_path: Path) -> None:
-    training.train(get_store(tmp_path), few(), "sklearn")
+def test_training_for_scikit_learn_exports_no_onnx(app: Flask, tmp_path: Path) -> None:
+    training.train(Store(tmp_path, "sklearn"), small_sample(), "sklearn")
     with pytest.raises(ModelError, match=r"trained without model\.onnx"):
-        models(app, tmp_path).get()
-    models(app, tmp_path, SKLEARN_ENGINE="sklearn").start()
+        make_loader(app, tmp_path).get()
+    make_loader(app, tmp_path, SKLEARN_ENGINE="sklearn").get()
 
 
-def test_no_type_of_a_stranger_is_loaded(tmp_path: Path) -> None:
-    store = get_store(tmp_path)
-    nothing: dict[str, Any] = {"labels": ["x"], "features": ["a"] * 4, "accuracy": None}
-    for content in (dumps(Stranger()), pickle.dumps({}), b""):
-        reference = Reference(rows=[[0] * 4], proba=[[1]])
-        store.write({SKOPS_FILE: content}, **nothing, reference=reference, libraries=())
-        with pytest.raises(ModelError, match=r"model\.skops cannot be loaded"):
-            open_engine("sklearn", store.read(), 1)
+@pytest.mark.parametrize("content", [dumps(Foreign()), pickle.dumps({}), b""])
+def test_untrusted_file_is_not_loaded(app: Flask, tmp_path: Path, content: bytes) -> None:
+    loader = make_loader(app, tmp_path, SKLEARN_ENGINE="sklearn")
+    loader.store.write(
+        {SKOPS_FILE: content},
+        labels=["x"],
+        features=["a"] * 4,
+        accuracy=1.0,
+        reference=Reference(rows=[[0] * 4], proba=[[1]]),
+        libraries=(),
+    )
+    with pytest.raises(ModelError, match=r"model\.skops can't be loaded"):
+        loader.get()
 
 
-def test_the_command_trains_on_a_file(app: Flask, tmp_path: Path) -> None:
+def test_command_trains_on_a_file(
+    app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "data.csv").write_text(CSV)
-    app.config["SKLEARN_MODEL_DIR"] = tmp_path / "models"
+    loader = make_loader(app, tmp_path / "models")
+    monkeypatch.setitem(app.extensions, "sklearn", loader)
     command = ["train-sklearn", "--data", str(tmp_path / "data.csv")]
     result = app.test_cli_runner().invoke(args=command)
     assert result.exit_code == 0, result.output
-    assert "accuracy, cross-validated: 1.000" in result.output
-    served = models(app, tmp_path / "models")
-    manifest = served.store.read().manifest
+    assert "accuracy: 1.000" in result.output
+    manifest = loader.store.read().manifest
     assert (manifest.features, manifest.labels) == (["a", "b", "c", "d"], ["x", "y"])
-    assert served.get().predict(np.array([[1.0, 1, 2, 10]])).argmax() == 1
+    assert loader.get().predict(np.array([[1.0, 1, 2, 10]])).argmax() == 1
 
 
-def test_bad_data_ends_in_one_line(app: Flask, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "message"), [(CSV.replace("4,1,2", "4,1"), "line 6"), (CSV, "can't be written")]
+)
+def test_command_fails_with_one_line(
+    app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, message: str
+) -> None:
     path = tmp_path / "data.csv"
-    app.config["SKLEARN_MODEL_DIR"] = path
-    for content, sentence in ((CSV.replace("4,1,2", "4,1"), "line 6"), (CSV, "cannot be written")):
-        path.write_text(content)
-        result = app.test_cli_runner().invoke(args=["train-sklearn", "--data", str(path)])
-        assert result.exit_code == 1, content
-        (line,) = result.stderr.splitlines()
-        assert line.startswith("Error: ")
-        assert sentence in line
-
-
-def test_the_command_helps(app: Flask) -> None:
-    result = app.test_cli_runner().invoke(args=["train-sklearn", "--help"])
-    assert result.exit_code == 0
-    assert "--data" in result.output
+    path.write_text(content)
+    monkeypatch.setitem(app.extensions, "sklearn", make_loader(app, path))
+    result = app.test_cli_runner().invoke(args=["train-sklearn", "--data", str(path)])
+    assert result.exit_code == 1
+    line = result.stderr.splitlines()[-1]
+    assert line.startswith("Error: ")
+    assert message in line

@@ -1,4 +1,4 @@
-"""The kind ``torch.predict``."""
+"""The job ``torch.predict``."""
 
 import pytest
 from flask import Flask
@@ -7,14 +7,14 @@ from flask.testing import FlaskClient
 from app.celery.kinds import STARTS
 from app.torch import jobs
 from app.torch.jobs import PredictJob
-from app.torch.service import TorchModels
-from app.torch.training import made_up
+from app.torch.service import TorchLoader
+from app.torch.training import make_sample
 
 URL = "/api/v1/jobs"
-ROWS: list[list[float]] = made_up().rows[:2].tolist()
+ROWS: list[list[float]] = make_sample().rows[:2].tolist()
 
 
-def test_many_examples_are_classified_in_their_order(app: Flask, client: FlaskClient) -> None:
+def test_many_examples_keep_their_order(app: Flask, client: FlaskClient) -> None:
     with app.app_context():
         found = jobs.predict(PredictJob(inputs=ROWS * 400))
     answer = client.post("/api/v1/torch/predict", json={"inputs": ROWS}).get_json()
@@ -25,19 +25,19 @@ def test_many_examples_are_classified_in_their_order(app: Flask, client: FlaskCl
 
 
 @pytest.mark.parametrize("inputs", [[], [[1] * 9], [[1] * 9 + [None]], [["1"] * 10], [1, 2]])
-def test_bad_examples_are_422(client: FlaskClient, inputs: object) -> None:
+def test_invalid_examples_are_422(client: FlaskClient, inputs: object) -> None:
     body = {"kind": "torch.predict", "input": {"inputs": inputs}}
     response = client.post(URL, json=body)
     assert response.status_code == 422
     assert response.get_json()["errors"][0]["field"].startswith("input.inputs")
 
 
-def test_each_process_of_a_worker_loads_its_model(
+def test_worker_process_loads_the_model(
     app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert jobs.load_model in STARTS
-    models: TorchModels = app.extensions["torch"]
-    monkeypatch.setattr(models, "classifier", None)
+    loader: TorchLoader = app.extensions["torch"]
+    monkeypatch.setattr(loader, "classifier", None)
     with app.app_context():
         jobs.load_model()
-    assert models.classifier is not None
+    assert loader.classifier is not None
