@@ -44,16 +44,11 @@ class Classifier:
 class ModelLoader(ABC):
     """Loads the model once, when the process starts or when it is first used."""
 
-    component: str
-
-    def __init__(self, config: Mapping[str, Any]) -> None:
+    def __init__(self, store: Store, config: Mapping[str, Any]) -> None:
+        self.store = store
         self.config = config
-        self.store = Store(self.setting("MODEL_DIR"), self.component)
         self.classifier: Classifier | None = None
         self.lock = Lock()
-
-    def setting(self, name: str) -> Any:
-        return self.config[f"{self.component.upper()}_{name}"]
 
     @abstractmethod
     def open(self, version: ModelVersion) -> Classifier:
@@ -91,9 +86,9 @@ class ModelLoader(ABC):
         batch_rows: int,
         device: str = "cpu",
     ) -> Classifier:
-        """Check the engine's answers and batch its calls; settings override ``batch_rows``."""
+        """Check the engine's answers, and batch its calls."""
         check_reference(compute, version.manifest.reference, tolerance)
-        batcher = Batcher(compute, self.component, self.setting("BATCH_ROWS") or batch_rows)
+        batcher = Batcher(compute, self.store.component, batch_rows)
         return Classifier(batcher, version.manifest.labels, device)
 
     def open_current(self) -> Classifier:
@@ -106,17 +101,18 @@ class ModelLoader(ABC):
             version = self.store.read()
         classifier = self.open(version)
         name, device = version.manifest.version, classifier.device
-        log.info("model loaded", model=self.component, version=name, device=device)
+        log.info("model loaded", model=self.store.component, version=name, device=device)
         return classifier
 
 
 def init_model(app: Flask, loader: ModelLoader) -> None:
     """Load the model at startup, except in tests and commands, which may not need it."""
-    app.extensions[loader.component] = loader
+    name = loader.store.component
+    app.extensions[name] = loader
     if not app.config["MODELS_AT_START"]:
         return
     # {% if "probes" in components %}
-    probes.add_check(app, loader.component, loader.get)
+    probes.add_check(app, name, loader.get)
     # {% endif %}
     context = click.get_current_context(silent=True)
     is_command = context is not None and context.info_name != "run"

@@ -21,5 +21,5 @@ def train_sklearn(data: Path | None) -> None:
     loader: SklearnLoader = current_app.extensions["sklearn"]
     dataset = read_csv(data, FEATURES, FOLDS) if data else load_sample()
     with progress_bar(STEPS) as done:
-        manifest = train(loader.store, dataset, loader.setting("ENGINE"), done)
+        manifest = train(loader.store, dataset, loader.config["SKLEARN_ENGINE"], done)
     report(manifest)

@@ -4,12 +4,15 @@ Each library is imported only where it is used: with ONNX Runtime, a web process
 scikit-learn.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from app.serving.batching import Compute
 from app.serving.models import Classifier, ModelLoader
 from app.serving.onnx import load_onnx
-from app.serving.store import ModelVersion
+from app.serving.store import ModelVersion, Store
 
 FEATURES = 4
 ONNX_FILE = "model.onnx"
@@ -21,21 +24,23 @@ BATCH_ROWS = {"onnx": 1, "sklearn": 64}
 
 
 class SklearnLoader(ModelLoader):
-    component = "sklearn"
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        super().__init__(Store(config["SKLEARN_MODEL_DIR"], "sklearn"), config)
 
     def open(self, version: ModelVersion) -> Classifier:
-        engine = self.setting("ENGINE")
+        engine = self.config["SKLEARN_ENGINE"]
         if engine == "onnx":
-            threads = self.setting("THREADS")
+            threads = self.config["SKLEARN_THREADS"]
             compute = version.load(ONNX_FILE, lambda content: load_onnx_model(content, threads))
         else:
             compute = version.load(SKOPS_FILE, load_sklearn_model)
-        return self.make_classifier(compute, version, TOLERANCE, BATCH_ROWS[engine])
+        batch_rows = self.config["SKLEARN_BATCH_ROWS"] or BATCH_ROWS[engine]
+        return self.make_classifier(compute, version, TOLERANCE, batch_rows)
 
     def train(self) -> None:
         from app.sklearn.training import load_sample, train
 
-        train(self.store, load_sample(), self.setting("ENGINE"))
+        train(self.store, load_sample(), self.config["SKLEARN_ENGINE"])
 
 
 def load_onnx_model(content: bytes, threads: int) -> Compute:

@@ -27,8 +27,8 @@ def train_torch(data: Path | None, epochs: int) -> None:
         from app.torch.training import MIN_ROWS, make_sample, train
 
     loader: TorchLoader = current_app.extensions["torch"]
-    device = choose_device(loader.setting("DEVICE"))
+    device = choose_device(loader.config["TORCH_DEVICE"])
     dataset = read_csv(data, INPUTS, MIN_ROWS) if data else make_sample()
     with progress_bar(epochs) as done:
-        manifest = train(loader.store, dataset, loader.setting("ENGINE"), device, epochs, done)
+        manifest = train(loader.store, dataset, loader.config["TORCH_ENGINE"], device, epochs, done)
     report(manifest)

@@ -3,9 +3,9 @@
 Each library is imported only where it is used: with ONNX Runtime, a web process needs no PyTorch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import structlog
@@ -14,7 +14,7 @@ from app.serving.arrays import FloatArray
 from app.serving.batching import Compute
 from app.serving.models import Classifier, ModelLoader
 from app.serving.onnx import load_onnx
-from app.serving.store import ModelError, ModelVersion
+from app.serving.store import ModelError, ModelVersion, Store
 
 if TYPE_CHECKING:
     import torch
@@ -33,35 +33,38 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class TorchLoader(ModelLoader):
-    component = "torch"
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        super().__init__(Store(config["TORCH_MODEL_DIR"], "torch"), config)
 
     def open(self, version: ModelVersion) -> Classifier:
         with packages_required():
-            if self.setting("ENGINE") == "torch":
+            if self.config["TORCH_ENGINE"] == "torch":
                 return self.open_torch(version)
-            threads = self.setting("THREADS")
+            threads = self.config["TORCH_THREADS"]
             compute = version.load(ONNX_FILE, lambda content: load_onnx_model(content, threads))
-        return self.make_classifier(compute, version, TOLERANCE, BATCH_ROWS["onnx"])
+        batch_rows = self.config["TORCH_BATCH_ROWS"] or BATCH_ROWS["onnx"]
+        return self.make_classifier(compute, version, TOLERANCE, batch_rows)
 
     def open_torch(self, version: ModelVersion) -> Classifier:
         import torch
 
-        torch.set_num_threads(self.setting("THREADS"))
-        device = choose_device(self.setting("DEVICE"))
-        mixed = device == "cuda" and self.setting("PRECISION") == "mixed"
+        torch.set_num_threads(self.config["TORCH_THREADS"])
+        device = choose_device(self.config["TORCH_DEVICE"])
+        mixed = device == "cuda" and self.config["TORCH_PRECISION"] == "mixed"
         labels = len(version.manifest.labels)
         compute = version.load(
             WEIGHTS_FILE, lambda content: load_torch_model(content, labels, device, mixed)
         )
         tolerance = MIXED_TOLERANCE if mixed else CUDA_TOLERANCE if device == "cuda" else TOLERANCE
-        return self.make_classifier(compute, version, tolerance, BATCH_ROWS[device], device)
+        batch_rows = self.config["TORCH_BATCH_ROWS"] or BATCH_ROWS[device]
+        return self.make_classifier(compute, version, tolerance, batch_rows, device)
 
     def train(self) -> None:
         with packages_required():
             from app.torch.training import make_sample, train
 
-        device = choose_device(self.setting("DEVICE"))
-        train(self.store, make_sample(), self.setting("ENGINE"), device)
+        device = choose_device(self.config["TORCH_DEVICE"])
+        train(self.store, make_sample(), self.config["TORCH_ENGINE"], device)
 
 
 def load_onnx_model(content: bytes, threads: int) -> Compute:

@@ -30,10 +30,8 @@ def double(rows: FloatArray) -> FloatArray:
 
 
 class Doubling(ModelLoader):
-    component = "doubling"
-
     def __init__(self, root: Path, env: str = "prod") -> None:
-        super().__init__({"APP_ENV": env, "DOUBLING_MODEL_DIR": root})
+        super().__init__(Store(root, "doubling"), {"APP_ENV": env})
         self.trained = 0
 
     def open(self, version: ModelVersion) -> Classifier:
