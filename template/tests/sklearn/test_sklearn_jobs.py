@@ -31,9 +31,7 @@ def test_invalid_rows_are_422(client: FlaskClient, rows: object) -> None:
     assert response.get_json()["errors"][0]["field"].startswith("input.rows")
 
 
-def test_worker_process_loads_the_model(
-    app: Flask, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_worker_process_loads_the_model(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     assert jobs.load_model in STARTS
     loader: SklearnLoader = app.extensions["sklearn"]
     monkeypatch.setattr(loader, "classifier", None)

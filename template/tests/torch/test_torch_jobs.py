@@ -32,9 +32,7 @@ def test_invalid_examples_are_422(client: FlaskClient, inputs: object) -> None:
     assert response.get_json()["errors"][0]["field"].startswith("input.inputs")
 
 
-def test_worker_process_loads_the_model(
-    app: Flask, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_worker_process_loads_the_model(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     assert jobs.load_model in STARTS
     loader: TorchLoader = app.extensions["torch"]
     monkeypatch.setattr(loader, "classifier", None)
