@@ -12,6 +12,7 @@ import yaml
 
 import cookiecutter_answers
 from tests.combinations import ROOT, components, questions, render
+from tests.oracle import SHARED
 
 CONTRACT = [
     *("crud", "jwt", "uploads", "sklearn", "torch", "celery", "socketio", "pagination", "probes"),
@@ -53,7 +54,7 @@ def test_every_component_that_is_written_has_its_folder() -> None:
     root = Path(__file__).parent.parent / "template"
     for parent in ("app", "tests"):
         folders = {path.name for path in (root / parent).iterdir() if path.is_dir()}
-        assert folders - {"__pycache__", "serving"} == set(components())
+        assert folders - {"__pycache__", *SHARED} == set(components())
 
 
 @pytest.mark.parametrize("name", asked())
