@@ -12,10 +12,10 @@ from pathlib import Path
 MAX_PORT = 65535
 
 
-def read_number(name: str, default: int) -> int:
+def read_number(name: str, default: int, least: int = 0) -> int:
     value = os.environ.get(name) or str(default)
-    if not value.isdecimal():
-        sys.exit(f"Error: {name} is {value!r}; set it to a whole number.")
+    if not (value.isascii() and value.isdecimal() and int(value) >= least):
+        sys.exit(f"Error: {name} is {value!r}; set it to a whole number from {least} on.")
     return int(value)
 
 
@@ -47,5 +47,5 @@ def read_address() -> tuple[str, int]:
 def require_metrics_folder() -> None:
     """Check the folder in which several processes share their metrics."""
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    if folder and not Path(folder).is_dir():
-        sys.exit(f"Error: PROMETHEUS_MULTIPROC_DIR is {folder!r}, which is not a folder.")
+    if folder and not (Path(folder).is_dir() and os.access(folder, os.W_OK)):
+        sys.exit(f"Error: PROMETHEUS_MULTIPROC_DIR is {folder!r}, not a folder to write to.")

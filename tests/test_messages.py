@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import shutil
 import signal
 import socket
 import subprocess
@@ -22,7 +21,7 @@ from playwright.sync_api import Page, sync_playwright
 from websocket import WebSocketException, create_connection
 
 from tests.combinations import render
-from tests.servers import Redis
+from tests.servers import Redis, nginx
 from tests.test_jobs import Worker
 from tests.test_live import ANN, SCRIPTS, Server, serve, wait_until_answered
 
@@ -493,52 +492,10 @@ def test_the_page_in_a_browser(guests: Path) -> None:
         ann.get_by_role("alert").get_by_text("room: ").wait_for()
 
 
-@contextmanager
-def nginx(folder: Path, server: Server) -> Iterator[str]:
-    """A proxy that serves the process under a path prefix; yields its URL."""
-    assert shutil.which("nginx"), "Install nginx for this test: apt-get install nginx-light"
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    configuration = folder / "nginx.conf"
-    configuration.write_text(f"""
-        daemon off; pid {folder}/nginx.pid; error_log stderr;
-        events {{}}
-        http {{
-            access_log off;
-            client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
-            uwsgi_temp_path {folder}; scgi_temp_path {folder};
-            server {{
-                listen {address};
-                location /shop/ {{
-                    proxy_pass {server.address}/;
-                    proxy_http_version 1.1;
-                    proxy_set_header Connection $http_connection;
-                    proxy_set_header Upgrade $http_upgrade;
-                    proxy_set_header X-Forwarded-For $remote_addr;
-                    proxy_set_header X-Forwarded-Host $http_host;
-                    proxy_set_header X-Forwarded-Prefix /shop;
-                    proxy_set_header X-Forwarded-Proto http;
-                }}
-            }}
-        }}
-    """)
-    process = subprocess.Popen(["nginx", "-c", str(configuration), "-p", str(folder)])
-    try:
-        for _ in range(100):
-            with suppress(httpx.TransportError):
-                httpx.get(f"http://{address}/shop/")
-                break
-            time.sleep(0.1)
-        yield f"http://{address}/shop"
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
 def test_the_page_logs_in_under_a_path_prefix(accounts: Path, tmp_path: Path) -> None:
     with (
         serve_sockets(accounts, PROXY_HOPS="1") as server,
-        nginx(tmp_path, server) as address,
+        nginx(tmp_path, server.address) as address,
         two_pages(address) as pages,
     ):
         register(*pages)

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
-from flask import Response, request
+from flask import Response, abort, request
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 from app.bodies import client_faults, read_body
-from app.errors import Invalid, field_error
+from app.errors import Invalid, field_error, problem
 
 PREFIX = "/api/v1"
 JSON = "application/json"
@@ -112,6 +112,8 @@ def endpoint(
 
         @wraps(view)
         def wrapper(**arguments: Any) -> Response:
+            if body is not None or files:
+                refuse_encoded_body()
             if query is not None:
                 arguments["query"] = read_query(query)
             if body is not None:
@@ -140,6 +142,12 @@ def endpoint(
 def first_of(kind: Any) -> Any:
     """The model in ``Model | None``."""
     return next(iter(get_args(kind)), kind)
+
+
+def refuse_encoded_body() -> None:
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        headers = {"Accept-Encoding": "identity"}
+        abort(problem(415, "Send the body without Content-Encoding.", headers))
 
 
 def read_json(model: type[M]) -> M:

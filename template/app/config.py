@@ -16,7 +16,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 # {% endif %}
 
+import click
 from click import ClickException
+from dotenv import dotenv_values, find_dotenv
 # {% if "jwt" in components %}
 from limits import parse_many
 # {% endif %}
@@ -54,9 +56,9 @@ def split_list(value: str | list[str]) -> list[str]:
 
 
 def check_origin(origin: str) -> str:
-    """A whole origin: a pattern would let in more than it seems to."""
-    if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d+)?", origin):
-        raise ValueError("write whole origins, such as https://app.example.com; no * is taken")
+    """Accept whole origins as browsers send them, also those of apps and browser extensions."""
+    if not re.fullmatch(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d+)?", origin):
+        raise ValueError("write whole origins in lower case, such as https://app.example.com")
     return origin
 
 
@@ -145,7 +147,12 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = "console"
     max_content_length: int = Field(16 * 1024 * 1024, gt=0)  # bytes of a request's body
     cors_origins: Origins = []
-    proxy_hops: int = Field(0, ge=0)  # reverse proxies in front, whose X-Forwarded-* count
+    # Proxies in front, whose X-Forwarded-* headers are trusted; for single headers, if they differ.
+    proxy_hops: int = Field(0, ge=0)
+    proxy_hops_for: int | None = Field(None, ge=0)
+    proxy_hops_proto: int | None = Field(None, ge=0)
+    proxy_hops_host: int | None = Field(None, ge=0)
+    proxy_hops_prefix: int | None = Field(None, ge=0)
     # {% if database %}
     database_url: DatabaseUrl = EMBEDDED_DATABASE
     database_timeout: float = Field(15, gt=0)  # seconds for a statement on PostgreSQL
@@ -298,11 +305,12 @@ class ConfigError(ClickException):
 
 
 def load_settings(config: str | Mapping[str, Any] | None) -> dict[str, Any]:
-    """Flask configuration out of a profile's settings; see ``app.create_app``.
+    """Return Flask configuration for the settings of a profile; see ``app.create_app``.
 
     Raises:
-        ConfigError: names each variable that is missing or wrong, never its value.
+        ConfigError: a variable is missing or wrong. The message names it, never its value.
     """
+    forget_dotenv()
     overrides: Mapping[str, Any] = {"APP_ENV": config} if isinstance(config, str) else config or {}
     profile = overrides.get("APP_ENV") or os.environ.get("APP_ENV") or "dev"
     if profile not in PROFILES:
@@ -316,10 +324,27 @@ def load_settings(config: str | Mapping[str, Any] | None) -> dict[str, Any]:
         raise ConfigError(f"APP_ENV={profile} cannot start: {'; '.join(lines)}.") from None
     except SettingsError as error:
         raise ConfigError(f"APP_ENV={profile} cannot start: {error}.") from None
-    values = {name.upper(): reveal(value) for name, value in settings}
+    except UnicodeDecodeError:
+        raise ConfigError(".env is not UTF-8 text.") from None
+    values = {name.upper(): plain(value) for name, value in settings}
     return {**overrides, **values, "APP_ENV": profile}
 
 
-def reveal(value: object) -> object:
-    """Flask and its extensions want plain strings."""
+def forget_dotenv() -> None:
+    """Undo what the ``flask`` command has read from ``.env``, in this folder or one above.
+
+    Servers don't read those, and both must use the same settings. The profile ``dev`` reads the
+    service's own ``.env`` below.
+    """
+    if click.get_current_context(silent=True) is None or os.environ.get("FLASK_SKIP_DOTENV"):
+        return
+    for file in (".flaskenv", ".env"):
+        if path := find_dotenv(file, usecwd=True):
+            for name, value in dotenv_values(path).items():
+                if value is not None and os.environ.get(name) == value:
+                    del os.environ[name]
+
+
+def plain(value: object) -> object:
+    """Flask and its extensions expect plain strings."""
     return value.get_secret_value() if isinstance(value, SecretStr) else value

@@ -1,6 +1,6 @@
-"""What surrounds every request: its id, its log line, its numbers, and the headers of its answer.
+"""The request ID, log line, metrics and security headers of every request.
 
-This is WSGI and none of Flask's hooks, which would take as long as a fast view does.
+WSGI middleware rather than Flask hooks, because it also sees requests that Flask refuses.
 """
 
 import re
@@ -14,7 +14,7 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from app.logs import get_request_writer
 from app.metrics import record
-from app.security import HEADERS, HSTS
+from app.security import HEADERS, HSTS, client_address
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -31,7 +31,7 @@ def init_app(app: Flask) -> None:
 
 
 class RequestMiddleware:
-    """Takes over a sane ``X-Request-ID`` or makes one, for all log lines and the answer."""
+    """Accepts an ``X-Request-ID`` or makes one, for all log lines and the response."""
 
     def __init__(self, wsgi_app: "WSGIApplication", write: Callable[..., None]) -> None:
         self.wsgi_app = wsgi_app
@@ -41,6 +41,7 @@ class RequestMiddleware:
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
         started = perf_counter()
+        environ["REMOTE_ADDR"] = client_address(environ.get("REMOTE_ADDR", ""))
         given = environ.get("HTTP_X_REQUEST_ID", "")
         request_id = given if SANE_ID.fullmatch(given) else f"{getrandbits(128):032x}"
         clear_contextvars()
@@ -56,8 +57,8 @@ class RequestMiddleware:
     def report(
         self, environ: "WSGIEnvironment", request_id: str, status: int, seconds: float
     ) -> None:
-        """Log and count a request when its answer begins."""
-        request = environ.get("werkzeug.request")  # Flask's, with the route that it found
+        """Log and count a request when its response begins."""
+        request = environ.get("werkzeug.request")  # Flask's, with the matched route
         rule = request.url_rule if request else None
         path = environ["PATH_INFO"]
         record(environ["REQUEST_METHOD"], rule.rule if rule else None, status, seconds)
@@ -67,12 +68,12 @@ class RequestMiddleware:
             path=path if path.isascii() else decode(path),
             status=status,
             duration_ms=round(seconds * 1000, 2),
-            remote_addr=environ.get("REMOTE_ADDR"),
+            remote_addr=environ["REMOTE_ADDR"],
         )
 
 
 def complete(headers: Headers, request_id: str, scheme: str) -> None:
-    """Add what every answer has, where the view did not say otherwise."""
+    """Add the headers of every response, unless the view has set them."""
     names = {name for name, _ in headers}
     headers += [header for header in HEADERS if header[0] not in names]
     if scheme == "https":
@@ -81,5 +82,5 @@ def complete(headers: Headers, request_id: str, scheme: str) -> None:
 
 
 def decode(path: str) -> str:
-    """WSGI's text holds a byte in each character (PEP 3333)."""
+    """Decode a path of WSGI, whose characters are bytes (PEP 3333)."""
     return path.encode("latin-1", "replace").decode(errors="replace")

@@ -6,10 +6,11 @@ from base64 import b64encode
 from collections.abc import Mapping
 from hashlib import sha256
 from http import HTTPStatus
+from importlib.resources import files
 from typing import Any
 
-from flask import Blueprint, Flask, Response, current_app
-from flask_swagger_ui import get_swaggerui_blueprint
+from flask import Blueprint, Flask, Response, current_app, request, send_from_directory
+from markupsafe import escape
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from pydantic_core import to_json
 from werkzeug.routing import Rule
@@ -26,6 +27,28 @@ PATH_SCHEMAS: dict[str | None, dict[str, Any]] = {
 }
 
 References = Mapping[tuple[Any, JsonSchemaMode], dict[str, Any]]
+
+#: The files of Swagger UI; the package's own page knows no path prefix.
+ASSETS = str(files("flask_swagger_ui") / "dist")
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>{title}</title>
+<link rel="stylesheet" href="{root}/docs/swagger-ui.css">
+<link rel="icon" href="{root}/docs/favicon-32x32.png">
+</head>
+<body>
+<div id="swagger-ui" data-url="{root}/openapi.json"></div>
+<script src="{root}/docs/swagger-ui-bundle.js"></script>
+<script>{script}</script>
+</body>
+</html>
+"""
+SCRIPT = """
+const url = document.getElementById("swagger-ui").dataset.url;
+SwaggerUIBundle({ url, dom_id: "#swagger-ui", deepLinking: true, validatorUrl: "none" });
+"""
 
 PROBLEM_SCHEMA = {
     "type": "object",
@@ -52,34 +75,33 @@ blueprint = Blueprint("openapi", __name__)
 
 def init_app(app: Flask) -> None:
     app.register_blueprint(blueprint)
-    # An absolute redirect target, so that the page never takes one from the Host header.
-    settings = {"validatorUrl": "none", "oauth2RedirectUrl": "/docs/oauth2-redirect.html"}
-    docs = get_swaggerui_blueprint(
-        "/docs", "/openapi.json", {**settings, "app_name": app.config["SERVICE_NAME"]}
-    )
-    docs.after_request(allow_docs_page)
-    app.register_blueprint(docs)
-    app.add_url_rule("/docs", "swagger_ui.index", app.view_functions["swagger_ui.show"])
 
 
-def allow_docs_page(response: Response) -> Response:
-    """The page may load this host's files and run its own inline script, and nothing else."""
+@blueprint.get("/docs")
+@blueprint.get("/docs/")
+def docs() -> Response:
+    """Show the API in Swagger UI, which loads nothing from other hosts."""
+    title = escape(current_app.config["SERVICE_NAME"])
+    page = PAGE.format(title=title, root=escape(request.script_root), script=SCRIPT)
+    digest = b64encode(sha256(SCRIPT.encode()).digest()).decode()
     policy = "default-src 'none'; connect-src 'self'; img-src 'self' data:; style-src 'self' "
-    policy += "'unsafe-inline'; frame-ancestors 'none'; script-src 'self'"
-    if response.mimetype == "text/html" and not response.direct_passthrough:
-        for script in re.findall(rb"<script>(.*?)</script>", response.get_data(), re.DOTALL):
-            policy += f" 'sha256-{b64encode(sha256(script).digest()).decode()}'"
-    response.headers["Content-Security-Policy"] = policy
-    return response
+    policy += f"'unsafe-inline'; frame-ancestors 'none'; script-src 'self' 'sha256-{digest}'"
+    return Response(page, headers={"Content-Security-Policy": policy}, mimetype="text/html")
+
+
+@blueprint.get("/docs/<path:path>")
+def docs_file(path: str) -> Response:
+    return send_from_directory(ASSETS, path, conditional=False, max_age=3600)
 
 
 @blueprint.get("/openapi.json")
 def openapi() -> Response:
-    """The OpenAPI document, built at its first request."""
-    document: bytes | None = current_app.extensions.get("openapi")
+    """Return the OpenAPI document, built at the first request."""
+    document: dict[str, Any] | None = current_app.extensions.get("openapi")
     if document is None:
-        document = current_app.extensions["openapi"] = to_json(build(current_app))
-    return Response(document, mimetype=JSON)
+        document = current_app.extensions["openapi"] = build(current_app)
+    servers = [{"url": request.script_root or "/"}]
+    return Response(to_json({**document, "servers": servers}), mimetype=JSON)
 
 
 def build(app: Flask) -> dict[str, Any]:

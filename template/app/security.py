@@ -1,4 +1,8 @@
-"""What protects every route: security headers, CORS, and which proxies are believed."""
+"""Security headers, CORS, and how far proxies are trusted."""
+
+import re
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address, ip_network
 
 from flask import Flask, Request, Response, request
 from flask.sessions import SessionInterface
@@ -16,7 +20,7 @@ HSTS = ("Strict-Transport-Security", f"max-age={365 * 24 * 3600}")
 
 
 class NoSessions(SessionInterface):
-    """The service sets no cookie, so no request needs one to be looked for and verified."""
+    """The service has no sessions, so Flask need not look for their cookie in every request."""
 
     def open_session(self, app: Flask, request: Request) -> None:
         return None
@@ -27,25 +31,48 @@ def init_app(app: Flask) -> None:
     if origins := app.config["CORS_ORIGINS"]:
         CORS(
             app,
-            resources={r"/api/.*": {"origins": origins}},
+            # As patterns, because an IPv6 address in brackets would be taken for one.
+            resources={r"/api/.*": {"origins": [rf"^{re.escape(o)}\Z" for o in origins]}},
             allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
             expose_headers=["Link", "Location", "Retry-After", "X-Request-ID"],
             max_age=600,
-            vary_header=False,  # it would say so only to origins that are let in
+            vary_header=False,  # would be set for allowed origins only
         )
         app.after_request(vary_by_origin)
 
 
 def vary_by_origin(response: Response) -> Response:
-    """A cache must not give one origin what was answered to another, or to none."""
+    """Keep caches from serving one origin's response to another."""
     if request.path.startswith("/api/"):
         response.vary.add("Origin")
     return response
 
 
-def believe_proxies(app: Flask) -> None:
-    """Take the client's address and the service's own from the proxies; outermost, for all else."""
-    if hops := app.config["PROXY_HOPS"]:
-        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
-            app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops
-        )
+def trust_proxies(app: Flask) -> None:
+    """Take the client and the service's own URL from the proxies' headers."""
+    hops = app.config["PROXY_HOPS"]
+    names = ("for", "proto", "host", "prefix")
+    given = {name: app.config[f"PROXY_HOPS_{name.upper()}"] for name in names}
+    trusted = {f"x_{name}": hops if n is None else n for name, n in given.items()}
+    if any(trusted.values()):
+        app.wsgi_app = ProxyFix(app.wsgi_app, **trusted)  # type: ignore[method-assign]
+
+
+@lru_cache(maxsize=4096)
+def client_address(address: str) -> str:
+    """Name a client by its address: without a port, and an IPv6 client by its /64 network.
+
+    One client has a whole /64 network, and proxies such as Azure's add the port.
+    """
+    host, colon, _ = address.rpartition(":")
+    if address.startswith("["):
+        address = address[1:].partition("]")[0]
+    elif colon and "." in host and ":" not in host:
+        address = host
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(ip, IPv6Address):
+        return str(ip.ipv4_mapped or ip_network((int(ip), 64), strict=False))
+    return str(ip)

@@ -181,6 +181,13 @@ def test_another_media_type_is_415(api: FlaskClient) -> None:
         assert response.status_code == 415, content_type
 
 
+def test_an_encoded_body_is_415(api: FlaskClient) -> None:
+    headers = {"Content-Encoding": "gzip"}
+    response = api.post("/items", data=b"", headers=headers, content_type="application/json")
+    assert response.status_code == 415
+    assert response.headers["Accept-Encoding"] == "identity"
+
+
 def test_a_repeated_parameter_is_a_list(api: FlaskClient) -> None:
     assert api.get("/search?tag=a&tag=b").json == {"order": "up", "tag": ["a", "b"]}
     assert api.get("/search?tag=a").json == {"order": "up", "tag": ["a"]}

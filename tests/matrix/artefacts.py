@@ -23,6 +23,7 @@ PLATFORM_VARIABLES = {"APP_ENV", "HOST", "PORT", "SECRETS_DIR", "WEB_CONCURRENCY
 PLATFORM_VARIABLES |= {"AWS_DEFAULT_REGION"}  # of boto3
 #: Requirements that the service uses without importing them.
 NEVER_IMPORTED = {
+    "flask-swagger-ui",
     "onnxruntime",
     "opencv-contrib-python-headless",
     "onnx",
@@ -42,6 +43,7 @@ DISTRIBUTIONS = {
     "cv2": "opencv-contrib-python-headless",
     "dotenv": "pydantic-settings",
     "itsdangerous": "flask",
+    "markupsafe": "flask",
     "jwt": "flask-jwt-extended",
     "pydantic_core": "pydantic",
     "skimage": "scikit-image",
