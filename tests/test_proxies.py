@@ -48,7 +48,7 @@ def test_the_documentation_page_works_under_a_prefix(template: Path, tmp_path: P
         faults: list[str] = []
         page.on("console", lambda message: faults.append(message.text))
         page.goto(f"{address}/docs")
-        page.get_by_text("Create a user.").wait_for()
+        page.get_by_text("Create a user").wait_for()
         page.screenshot(path=tmp_path / "docs.png")
         browser.close()
     assert faults == []
