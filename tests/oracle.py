@@ -14,6 +14,7 @@ TEMPLATE = ROOT / "template"
 
 #: Folders below ``app/`` and ``tests/`` that several components share.
 SHARED = {
+    "llm": {"bedrock", "openai"},
     "serving": {"sklearn", "torch"},
     "users": {"crud", "jwt"},
 }
@@ -28,6 +29,8 @@ NEEDS: dict[str, set[str]] = {
     "app/database.py": WITH_TABLES,
     "app/deepface/jobs.py": {"celery"},
     "app/files.py": {"s3", "uploads"},
+    "app/llm/jobs.py": {"celery"},
+    "app/llm/live.py": {"socketio"},
     "app/migrations.py": WITH_TABLES,
     "app/sklearn/jobs.py": {"celery"},
     "app/socketio/accounts.py": {"jwt"},
@@ -100,6 +103,8 @@ COMPONENT_ROUTES = {
         "POST /api/v1/posts",
     },
     "probes": {"GET /health", "GET /ready"},
+    "bedrock": {"POST /api/v1/bedrock/chat"},
+    "openai": {"POST /api/v1/openai/chat", "POST /api/v1/openai/extract"},
     "deepface": {"POST /api/v1/faces/analyze", "POST /api/v1/faces/verify"},
 }
 #: Routes under /api/v1 that need no access token where ``jwt`` is chosen.

@@ -22,7 +22,7 @@ from dotenv import dotenv_values, find_dotenv
 # {% if "jwt" in components %}
 from limits import parse_many
 # {% endif %}
-# {% if "celery" in components %}
+# {% if "celery" in components or "openai" in components %}
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -129,6 +129,9 @@ RedisUrl = Annotated[str, Field(pattern=r"^(rediss?|unix)://"), AfterValidator(c
 Lifetime = Annotated[timedelta, BeforeValidator(read_seconds), Field(gt=timedelta(0))]
 Rate = Annotated[str, AfterValidator(check_rate)]
 # {% endif %}
+# {% if llm %}
+HttpUrl = Annotated[str, Field(pattern=r"^https?://[^/]")]
+# {% endif %}
 # {% if "celery" in components %}
 ServerUrl = Annotated[str, Field(pattern=r"^\w+(\+\w+)?://")]
 # {% endif %}
@@ -223,6 +226,30 @@ class Settings(BaseSettings):
     torch_threads: int = Field(1, ge=1, le=256)  # per call on the CPU
     torch_batch_rows: int | None = Field(None, ge=1)  # per shared call; 1 disables batching
     # {% endif %}
+    # {% if llm %}
+    # {% set providers = components | select("in", ["bedrock", "openai"]) | sort %}
+    llm_provider: Literal["{{ providers | join('", "') }}"] = "{{ providers[0] }}"  # unless code names one
+    llm_concurrency: int = Field(3, ge=1)  # calls of a process; keep it below WEB_THREADS
+    llm_max_tokens: int = Field(4096, ge=1)  # of an answer, the default and the limit
+    llm_timeout: float = Field(120, gt=0)  # seconds for a whole answer
+    llm_connect_timeout: float = Field(5, gt=0)  # seconds
+    llm_read_timeout: float = Field(60, gt=0)  # seconds without a byte from the provider
+    llm_max_attempts: int = Field(2, ge=1)  # of each request to a provider
+    llm_log_prompts: bool = False
+    # {% endif %}
+    # {% if "bedrock" in components %}
+    aws_region: str | None = None  # without it, boto3 looks for one
+    bedrock_model_id: str = "amazon.nova-lite-v1:0"
+    bedrock_endpoint_url: HttpUrl | None = None
+    bedrock_guardrail_id: str | None = None
+    bedrock_guardrail_version: str = "DRAFT"
+    # {% endif %}
+    # {% if "openai" in components %}
+    openai_base_url: HttpUrl | None = None  # of a server other than OpenAI's
+    openai_api_key: SecretStr | None = Field(None, validate_default=True)
+    openai_api: Literal["responses", "chat"] = "responses"  # most other servers need chat
+    openai_model: str = "gpt-5-mini"
+    # {% endif %}
     # {% if "probes" in components %}
     probe_timeout: float = Field(2.0, gt=0)  # seconds that a readiness check may take
     # {% endif %}
@@ -290,6 +317,15 @@ class ProdSettings(Settings):
     # {% endif %}
     # {% if "jwt" in components %}
     jwt_secret_key: Secret
+    # {% endif %}
+    # {% if "openai" in components %}
+
+    @field_validator("openai_api_key")
+    @classmethod
+    def require_openai_key(cls, key: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if key is None and info.data.get("openai_base_url") is None:
+            raise ValueError("set it, or OPENAI_BASE_URL for a server without keys")
+        return key
     # {% endif %}
 
 

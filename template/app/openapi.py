@@ -226,7 +226,10 @@ def success(endpoint: Endpoint, references: References) -> dict[str, Any]:
     response: dict[str, Any] = {"description": HTTPStatus(endpoint.status).phrase}
     if endpoint.returns:
         schema = references[endpoint.returns, "serialization"]
-        response["content"] = {name: {"schema": schema} for name in endpoint.media_types}
+        text = {"type": "string"}
+        response["content"] = {
+            name: {"schema": schema if name == JSON else text} for name in endpoint.media_types
+        }
     elif JSON not in endpoint.media_types:
         binary = {"schema": {"type": "string"}}
         response["content"] = dict.fromkeys(endpoint.media_types, binary)

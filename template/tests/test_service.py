@@ -34,6 +34,9 @@ PRODUCTION = {
     # {% if "celery" in components %}
     "CELERY_BROKER_URL": "memory://",
     # {% endif %}
+    # {% if "openai" in components %}
+    "OPENAI_API_KEY": SECRET,
+    # {% endif %}
 }
 
 

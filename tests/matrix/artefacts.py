@@ -40,6 +40,7 @@ NEVER_IMPORTED = {
 DISTRIBUTIONS = {
     "PIL": "pillow",
     "argon2": "argon2-cffi",
+    "botocore": "boto3",
     "cv2": "opencv-contrib-python-headless",
     "dotenv": "pydantic-settings",
     "itsdangerous": "flask",

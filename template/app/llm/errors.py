@@ -1,0 +1,69 @@
+"""Why a language model gave no answer, and how clients learn of it."""
+
+import re
+
+from flask import Response
+
+from app.errors import field_error, problem, unavailable
+
+#: Reason → what the client reads. ``not_configured`` brings its own text.
+DETAILS = {
+    "busy": "Too many requests to language models are running. Try again soon.",
+    "content_filter": "The provider's content filter blocked the request.",
+    "credentials": "The language model is unavailable.",
+    "prompt_too_long": "The prompt is too long for the model.",
+    "rejected": "The language model is unavailable.",
+    "throttled": "The language model is overloaded. Try again soon.",
+    "timeout": "The language model took too long.",
+    "unavailable": "The language model is unavailable. Try again soon.",
+}
+#: What the owner of the service has to repair.
+FAULTS = {"credentials", "not_configured", "rejected"}
+#: What may pass by itself.
+TRANSIENT = {"busy", "throttled", "timeout", "unavailable"}
+TOO_LONG = re.compile(
+    r"too long|context.?(length|window)|too many (input )?tokens|maximum.{0,30}tokens",
+    re.IGNORECASE,
+)
+RETRY_AFTER = 5  # seconds, where the provider does not say
+
+
+class ProviderError(Exception):
+    """A provider gave no answer.
+
+    Args:
+        reason: a key of ``DETAILS``, or ``not_configured``.
+        detail: what the client reads.
+        retry_after: seconds.
+    """
+
+    def __init__(
+        self, reason: str, detail: str | None = None, retry_after: int = RETRY_AFTER
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.detail = detail or DETAILS[reason]
+        self.retry_after = retry_after
+
+
+def from_status(
+    status: int, code: str = "", message: str = "", retry_after: str | None = None
+) -> ProviderError:
+    """The error for an HTTP status of a provider, with its error code and message."""
+    if status == 429:
+        known = retry_after is not None and retry_after.isdecimal()
+        return ProviderError("throttled", None, min(int(retry_after or 0), 3600) if known else 5)
+    if status in (401, 403):
+        return ProviderError("credentials")
+    if status == 413 or (status in (400, 422) and TOO_LONG.search(f"{code} {message}")):
+        return ProviderError("prompt_too_long")
+    if status in (408, 504):
+        return ProviderError("timeout")
+    return ProviderError("rejected" if status < 500 else "unavailable")
+
+
+def to_problem(error: ProviderError) -> Response:
+    if error.reason == "prompt_too_long":
+        faults = [field_error("messages", error.detail)]
+        return problem(422, error.detail, errors=faults)
+    return unavailable(error.detail, error.retry_after)

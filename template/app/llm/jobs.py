@@ -1,0 +1,20 @@
+"""The kind of job ``llm.chat``, for long prompts."""
+
+from app.celery.kinds import job
+from app.celery.runs import JobError
+from app.errors import Invalid
+from app.llm.errors import TRANSIENT, ProviderError
+from app.llm.schemas import Answer, Prompt
+from app.llm.service import get_models
+
+
+@job("llm.chat", retry_for=(ProviderError,))
+def chat(given: Prompt) -> Answer:
+    try:
+        return get_models().answer(given)
+    except Invalid as error:
+        raise JobError("invalid", error.errors[0]["detail"]) from None
+    except ProviderError as error:
+        if error.reason in TRANSIENT:
+            raise
+        raise JobError(error.reason, error.detail) from None

@@ -1,0 +1,177 @@
+"""Calls of language models: limited in number and time, logged and counted."""
+
+from collections.abc import Generator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing
+from threading import BoundedSemaphore
+from time import monotonic
+from typing import Any, Protocol, cast
+
+import structlog
+from flask import Flask, current_app
+from prometheus_client import Counter, Histogram
+from pydantic import BaseModel
+
+from app.errors import Invalid, field_error
+from app.llm.errors import FAULTS, ProviderError
+from app.llm.schemas import Answer, Prompt, Usage
+
+REQUESTS = Counter("llm_requests_total", "Calls of language models.", ["provider", "outcome"])
+TOKENS = Counter("llm_tokens_total", "Tokens read and written.", ["provider", "direction"])
+DURATION = Histogram("llm_request_duration_seconds", "Time to a whole answer.", ["provider"])
+
+log = structlog.stdlib.get_logger(__name__)
+
+#: Pieces of the reply as they come, then the whole answer.
+Events = Generator[str | Answer, None, None]
+
+
+class Provider(Protocol):
+    """What a component implements. Its methods run in a thread, without Flask's context."""
+
+    name: str
+    model: str
+    has_stop_sequences: bool
+
+    def answer(self, prompt: Prompt, schema: type[BaseModel] | None = None) -> Answer:
+        """Return the whole answer. With ``schema``, its reply is JSON of that model."""
+
+    def stream(self, prompt: Prompt) -> Events:
+        """Yield pieces of the reply, then the answer. To close it frees the connection."""
+
+    def explain(self, error: Exception) -> ProviderError:
+        """Translate an exception of the provider's library."""
+
+
+class LanguageModels:
+    """The providers of one application; ``LLM_PROVIDER`` is the default.
+
+    At most ``LLM_CONCURRENCY`` calls run in a process, so that a slow provider cannot occupy all
+    threads of the server. They run in threads of their own, so that a request ends after
+    ``LLM_TIMEOUT`` whatever the provider does.
+    """
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.config = config
+        self.providers: dict[str, Provider] = {}
+        self.slots = BoundedSemaphore(config["LLM_CONCURRENCY"])
+        self.pool = ThreadPoolExecutor(config["LLM_CONCURRENCY"], "llm")
+
+    def answer(
+        self, prompt: Prompt, name: str | None = None, schema: type[BaseModel] | None = None
+    ) -> Answer:
+        """Return the whole answer of the provider ``name``.
+
+        With ``schema``, its reply is JSON of that model if the stop reason is ``end_turn``.
+
+        Raises:
+            ProviderError: there is no answer.
+            app.errors.Invalid: the prompt asks for what is not allowed or not supported.
+        """
+        provider, prompt = self.prepare(prompt, name)
+
+        def events() -> Events:
+            yield provider.answer(prompt, schema)
+
+        *_, answer = self.run(provider, prompt, events())
+        return cast(Answer, answer)
+
+    def stream(self, prompt: Prompt, name: str | None = None) -> Events:
+        """Yield pieces of the reply, then the answer; raises as ``answer`` does."""
+        provider, prompt = self.prepare(prompt, name)
+        return self.run(provider, prompt, provider.stream(prompt))
+
+    def prepare(self, prompt: Prompt, name: str | None) -> tuple[Provider, Prompt]:
+        provider = self.providers[name or self.config["LLM_PROVIDER"]]
+        limit = self.config["LLM_MAX_TOKENS"]
+        if (prompt.max_tokens or 0) > limit:
+            raise Invalid([field_error("max_tokens", f"Must be at most {limit}.")])
+        if prompt.stop_sequences and not provider.has_stop_sequences:
+            raise Invalid([field_error("stop_sequences", "Not supported by this provider.")])
+        return provider, prompt.model_copy(update={"max_tokens": prompt.max_tokens or limit})
+
+    def run(self, provider: Provider, prompt: Prompt, events: Events) -> Events:
+        """Yield the events, and log and count the call."""
+        started, outcome, answer = monotonic(), "cancelled", None
+        try:
+            with closing(self.pull(provider, events)) as pulled:
+                for event in pulled:
+                    if isinstance(event, Answer):
+                        answer, outcome = event, event.stop_reason
+                    yield event
+        except ProviderError as error:
+            outcome = error.reason
+            raise
+        finally:
+            self.record(provider, prompt, outcome, answer, monotonic() - started)
+
+    def pull(self, provider: Provider, events: Events) -> Events:
+        """Yield the events within the limits; each is waited for in a thread of the pool."""
+        if not self.slots.acquire(blocking=False):
+            raise ProviderError("busy")
+
+        def free(_: object) -> None:
+            try:
+                events.close()
+            finally:
+                self.slots.release()
+
+        deadline = monotonic() + self.config["LLM_TIMEOUT"]
+        future = self.pool.submit(next, events, None)
+        try:
+            while wait([future], max(0, deadline - monotonic())).done:
+                event = result_of(provider, future)
+                if event is None:
+                    return
+                yield event
+                future = self.pool.submit(next, events, None)
+            raise ProviderError("timeout")
+        finally:
+            future.add_done_callback(free)
+
+    def record(
+        self,
+        provider: Provider,
+        prompt: Prompt,
+        outcome: str,
+        answer: Answer | None,
+        seconds: float,
+    ) -> None:
+        usage = answer.usage if answer else Usage()
+        REQUESTS.labels(provider.name, outcome).inc()
+        TOKENS.labels(provider.name, "input").inc(usage.input_tokens)
+        TOKENS.labels(provider.name, "output").inc(usage.output_tokens)
+        DURATION.labels(provider.name).observe(seconds)
+        fields: dict[str, object] = {
+            "provider": provider.name,
+            "model": answer.model if answer else provider.model,
+            "outcome": outcome,
+            "duration_ms": round(seconds * 1000),
+            **usage.model_dump(),
+        }
+        if self.config["LLM_LOG_PROMPTS"]:
+            fields |= {"prompt": prompt.model_dump(), "reply": answer.reply if answer else None}
+        write = log.error if outcome in FAULTS else log.info
+        write("language model called", **fields)
+
+
+def result_of(provider: Provider, future: "Future[str | Answer | None]") -> str | Answer | None:
+    """What the provider yielded. A content filter's verdict is an answer."""
+    try:
+        return future.result()
+    except Exception as error:
+        found = error if isinstance(error, ProviderError) else provider.explain(error)
+        if found.reason != "content_filter":
+            log.warning("language model failed", provider=provider.name, error=type(error).__name__)
+            raise found from None
+    return Answer(model=provider.model, stop_reason="content_filter", usage=Usage(), reply="")
+
+
+def add_provider(app: Flask, provider: Provider) -> None:
+    models = app.extensions.setdefault("llm", LanguageModels(app.config))
+    models.providers[provider.name] = provider
+
+
+def get_models() -> LanguageModels:
+    models: LanguageModels = current_app.extensions["llm"]
+    return models

@@ -1,0 +1,47 @@
+"""Answers over HTTP: whole as JSON, or in pieces as server-sent events."""
+
+from collections.abc import Iterator
+
+from flask import Response
+from pydantic_core import to_json
+
+from app.llm.errors import ProviderError, to_problem
+from app.llm.schemas import Answer, Chat
+from app.llm.service import Events, get_models
+
+EVENT_STREAM = "text/event-stream"
+HEADERS = {
+    "Cache-Control": "no-cache",
+    "X-Accel-Buffering": "no",  # nginx would collect the pieces
+}
+
+
+def answer_chat(provider: str, body: Chat) -> Answer | Response:
+    """Answer a request.
+
+    An error before the first piece is a problem document; later it is the event ``error``.
+    """
+    models = get_models()
+    if not body.stream:
+        return models.answer(body, provider)
+    events = models.stream(body, provider)
+    first = next(events)
+    response = Response(encode(first, events), headers=HEADERS, mimetype=EVENT_STREAM)
+    response.call_on_close(events.close)  # also if the client leaves
+    return response
+
+
+def encode(first: str | Answer, events: Events) -> Iterator[bytes]:
+    yield encode_event(first)
+    try:
+        for event in events:
+            yield encode_event(event)
+    except ProviderError as error:
+        yield b"event: error\ndata: %b\n\n" % to_problem(error).get_data()
+
+
+def encode_event(event: str | Answer) -> bytes:
+    """Pieces are messages with ``text``; the last event, ``done``, has all but the reply."""
+    if isinstance(event, str):
+        return b"data: %b\n\n" % to_json({"text": event})
+    return b"event: done\ndata: %b\n\n" % to_json(event.model_dump(exclude={"reply"}))

@@ -1,0 +1,63 @@
+"""The OpenAI API through its client, which is imported at the first request."""
+
+import logging
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from pydantic import BaseModel
+
+from app.llm.errors import ProviderError
+from app.llm.schemas import Answer, Prompt
+from app.llm.service import Events
+from app.openai.completions import Completions
+from app.openai.errors import explain
+from app.openai.responses import Responses
+
+NOT_CONFIGURED = (
+    "OpenAI is not configured. Set OPENAI_API_KEY, or OPENAI_BASE_URL for a server without keys."
+)
+
+
+class OpenAIProvider:
+    """The model ``OPENAI_MODEL``, at OpenAI or at any compatible server."""
+
+    name = "openai"
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        logging.getLogger("openai").setLevel(logging.INFO)  # it logs prompts at DEBUG
+        self.config = config
+        self.model: str = config["OPENAI_MODEL"]
+        self.api: Responses | Completions = (
+            Responses() if config["OPENAI_API"] == "responses" else Completions()
+        )
+        self.has_stop_sequences = self.api.has_stop_sequences
+
+    @cached_property
+    def client(self) -> Any:
+        key, url = self.config["OPENAI_API_KEY"], self.config["OPENAI_BASE_URL"]
+        if not (key or url):
+            raise ProviderError("not_configured", NOT_CONFIGURED)
+        import openai
+
+        return openai.OpenAI(
+            api_key=key or "unused",
+            base_url=url,
+            timeout=openai.Timeout(
+                self.config["LLM_READ_TIMEOUT"], connect=self.config["LLM_CONNECT_TIMEOUT"]
+            ),
+            max_retries=self.config["LLM_MAX_ATTEMPTS"] - 1,
+        )
+
+    def answer(self, prompt: Prompt, schema: type[BaseModel] | None = None) -> Answer:
+        return self.api.read(self.create(prompt, schema, stream=False))
+
+    def stream(self, prompt: Prompt) -> Events:
+        with self.create(prompt, None, stream=True) as events:
+            yield from self.api.read_stream(events)
+
+    def create(self, prompt: Prompt, schema: type[BaseModel] | None, stream: bool) -> Any:
+        return self.api.create(self.client, prompt, schema, model=self.model, stream=stream)
+
+    def explain(self, error: Exception) -> ProviderError:
+        return explain(error)
