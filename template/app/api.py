@@ -55,14 +55,11 @@ class Schema(BaseModel):
         extra="forbid",
         from_attributes=True,
         allow_inf_nan=False,
-        defer_build=True,  # at the first use: a process starts faster
     )
 
 
 class Query(BaseModel):
     """A query string: text that must read as the field's type; unknown names are ignored."""
-
-    model_config = ConfigDict(defer_build=True)
 
 
 @dataclass(frozen=True)

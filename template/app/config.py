@@ -211,7 +211,7 @@ class Settings(BaseSettings):
     # {% endif %}
     # {% if "socketio" in components %}
     socketio_url: Origin | None = None  # of the websocket process, if browsers don't find it here
-    socketio_connections: int = Field(500, ge=0)  # a process; each takes four threads
+    socketio_connections: int = Field(500, ge=1)  # a process; each takes four threads
     socketio_event_rate: float = Field(20, gt=0)  # events a second that a connection may send
     # {% endif %}
     # {% if "torch" in components %}

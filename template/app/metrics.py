@@ -1,11 +1,13 @@
 """``GET /metrics`` for Prometheus.
 
-Routes are labelled by their rule, never by the path, so a scan of the service adds no series.
+Requests are labelled by route, not by path, so that scans of the service add no series.
 """
 
 import os
 from functools import cache
+# {% if "socketio" in components %}
 from pathlib import Path
+# {% endif %}
 
 from flask import Blueprint, Flask, Response
 from prometheus_client import (
@@ -16,7 +18,11 @@ from prometheus_client import (
     Histogram,
     generate_latest,
 )
+# {% if "socketio" in components %}
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+# {% else %}
+from prometheus_client.multiprocess import MultiProcessCollector
+# {% endif %}
 
 METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 REQUESTS = Counter("http_requests_total", "Requests answered.", ["method", "route", "status"])
@@ -32,7 +38,7 @@ def init_app(app: Flask) -> None:
 
 
 def record(method: str, route: str | None, status: int, seconds: float) -> None:
-    """Count a request; one that no route matched has none."""
+    """Count a request. ``route`` is None if no route matched."""
     known = method if method in METHODS else "OTHER"
     requests, duration = series(known, route or "unmatched", status)
     requests.inc()
@@ -41,23 +47,28 @@ def record(method: str, route: str | None, status: int, seconds: float) -> None:
 
 @cache
 def series(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
-    """The library looks them up far slower."""
+    """Return the series of a label set; looking them up in the library is slower."""
     return REQUESTS.labels(method, route, status), DURATION.labels(method, route)
 
 
 @blueprint.get("/metrics")
 def metrics() -> Response:
-    """The numbers of all worker processes together, where the server runs several."""
+    """Return the metrics of all worker processes together."""
     registry = REGISTRY
+    # {% if "socketio" in components %}
     if folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        forget_the_dead(Path(folder))
+        forget_ended_processes(Path(folder))
+    # {% else %}
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+    # {% endif %}
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+# {% if "socketio" in components %}
 
 
-def forget_the_dead(folder: Path) -> None:
-    """Drop the gauges of processes that are gone, whichever server they were of."""
+def forget_ended_processes(folder: Path) -> None:
+    """Drop the gauges of processes that have ended."""
     for file in folder.glob("gauge_live*_*.db"):
         pid = int(file.stem.rpartition("_")[2])
         try:
@@ -66,3 +77,4 @@ def forget_the_dead(folder: Path) -> None:
             mark_process_dead(pid)  # type: ignore[no-untyped-call]
         except PermissionError:
             continue
+# {% endif %}

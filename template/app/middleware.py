@@ -9,10 +9,10 @@ from random import getrandbits
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from flask import Flask
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
-from app.logs import get_request_writer
 from app.metrics import record
 from app.security import HEADERS, HSTS, client_address
 
@@ -24,18 +24,19 @@ Headers = list[tuple[str, str]]
 SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
+log = structlog.stdlib.get_logger("app.requests")
+
+
 def init_app(app: Flask) -> None:
-    write = get_request_writer(app)
-    middleware = app.extensions["middleware"] = RequestMiddleware(app.wsgi_app, write)
+    middleware = app.extensions["middleware"] = RequestMiddleware(app.wsgi_app)
     app.wsgi_app = middleware  # type: ignore[method-assign]
 
 
 class RequestMiddleware:
     """Accepts an ``X-Request-ID`` or makes one, for all log lines and the response."""
 
-    def __init__(self, wsgi_app: "WSGIApplication", write: Callable[..., None]) -> None:
+    def __init__(self, wsgi_app: "WSGIApplication") -> None:
         self.wsgi_app = wsgi_app
-        self.write = write
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
@@ -49,27 +50,25 @@ class RequestMiddleware:
 
         def start(status: str, headers: Headers, *error: Any) -> Callable[..., object]:
             complete(headers, request_id, environ["wsgi.url_scheme"])
-            self.report(environ, request_id, int(status[:3]), perf_counter() - started)
+            report(environ, int(status[:3]), perf_counter() - started)
             return start_response(status, headers, *error)
 
         return self.wsgi_app(environ, start)
 
-    def report(
-        self, environ: "WSGIEnvironment", request_id: str, status: int, seconds: float
-    ) -> None:
-        """Log and count a request when its response begins."""
-        request = environ.get("werkzeug.request")  # Flask's, with the matched route
-        rule = request.url_rule if request else None
-        path = environ["PATH_INFO"]
-        record(environ["REQUEST_METHOD"], rule.rule if rule else None, status, seconds)
-        self.write(
-            request_id=request_id,
-            method=environ["REQUEST_METHOD"],
-            path=path if path.isascii() else decode(path),
-            status=status,
-            duration_ms=round(seconds * 1000, 2),
-            remote_addr=environ["REMOTE_ADDR"],
-        )
+
+def report(environ: "WSGIEnvironment", status: int, seconds: float) -> None:
+    """Log and count a request when its response begins."""
+    request = environ.get("werkzeug.request")  # Flask's, with the matched route
+    rule = request.url_rule if request else None
+    record(environ["REQUEST_METHOD"], rule.rule if rule else None, status, seconds)
+    log.info(
+        "request",
+        method=environ["REQUEST_METHOD"],
+        path=decode(environ["PATH_INFO"]),
+        status=status,
+        duration_ms=round(seconds * 1000, 2),
+        remote_addr=environ["REMOTE_ADDR"],
+    )
 
 
 def complete(headers: Headers, request_id: str, scheme: str) -> None:

@@ -2,13 +2,17 @@
 
 import json
 import logging
+# {% if "socketio" in components %}
 import os
+# {% endif %}
 import re
+# {% if "socketio" in components %}
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+# {% endif %}
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from io import BytesIO
+from io import StringIO
 from pathlib import Path
 
 import click
@@ -18,7 +22,11 @@ from flask import Flask, abort, request
 from flask.testing import FlaskClient
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
 
+# {% if "socketio" in components %}
 from app import create_app, logs, metrics, security
+# {% else %}
+from app import create_app, logs, security
+# {% endif %}
 from app.config import ConfigError, TestSettings, load_settings
 from app.errors import PROBLEM_JSON, problem
 
@@ -91,54 +99,41 @@ def test_any_other_request_id_is_replaced(anonymous: FlaskClient) -> None:
         assert re.fullmatch("[0-9a-f]{32}", response.headers["X-Request-ID"]), given
 
 
-@pytest.fixture
-def logs_kept() -> Iterator[None]:
-    """Logs as they were, after a test that sets them up."""
-    before = structlog.get_config()
-    yield
-    structlog.configure(**before)
-
-
-@pytest.mark.usefixtures("logs_kept")
+@pytest.mark.usefixtures("app")
 def test_a_log_line_is_one_json_object() -> None:
-    file = BytesIO()
-    logs.write_to(file, "json", "INFO")
-    log = structlog.get_logger("app.test")
-    log.debug("quiet")
-    with structlog.contextvars.bound_contextvars(request_id="abc"):
-        log.info("hello", path=Path("x"))
+    formatter = dict(logs.logging_config("json", "INFO")["formatters"]["structured"])
+    handler = logging.StreamHandler(StringIO())
+    handler.setFormatter(formatter.pop("()")(**formatter))
+    library = logging.getLogger("app.test")
+    library.setLevel("INFO")
+    library.addHandler(handler)
+    log = structlog.stdlib.get_logger("app.test")
     try:
-        raise ValueError
-    except ValueError:
-        log.exception("broken")
-    log.info("odd", name="\ud800", number=2**64)
-    first, second, third = (json.loads(line) for line in file.getvalue().splitlines())
-    timestamp = datetime.fromisoformat(first.pop("timestamp"))
-    assert timestamp.utcoffset() == timedelta(0)
+        with structlog.contextvars.bound_contextvars(request_id="abc"):
+            log.info("hello", path=Path("x"), odd="\ud800", number=2**64)
+            log.debug("quiet")
+            try:
+                raise ValueError
+            except ValueError:
+                log.exception("broken")
+        library.info("from a %s", "library")
+    finally:
+        library.removeHandler(handler)
+        library.setLevel(logging.NOTSET)
+    first, second, third = map(json.loads, handler.stream.getvalue().splitlines())
+    assert datetime.fromisoformat(first.pop("timestamp")).utcoffset() == timedelta(0)
     named = {"event": "hello", "level": "info", "logger": "app.test", "request_id": "abc"}
-    assert first == named | {"path": "x"}
+    assert first == named | {"path": "x", "odd": "\ud800", "number": 2**64}
     assert "ValueError" in second["exception"]
-    assert (third["name"], third["number"]) == (r"'\ud800'", str(2**64))
-
-
-@pytest.mark.usefixtures("logs_kept")
-def test_a_request_is_logged_as_anything_else_is() -> None:
-    file, fields = BytesIO(), {"request_id": "abc", "status": 200}
-    logs.write_to(file, "json", "INFO")
-    structlog.get_logger(logs.REQUESTS).info("request", **fields)
-    logs.write_request(file, **fields)
-    first, second = (json.loads(line) for line in file.getvalue().splitlines())
-    times = [datetime.fromisoformat(line.pop("timestamp")) for line in (first, second)]
-    assert timedelta(0) <= times[1] - times[0] < timedelta(seconds=10)
-    assert first == second
+    assert third["event"] == "from a library"
 
 
 def test_each_request_is_logged_with_its_id(
     anonymous: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level("INFO", logs.REQUESTS):
+    with caplog.at_level("INFO", "app.requests"):
         anonymous.get("/?secret=1", headers={"X-Request-ID": "abc"})
-    (line,) = (record.msg for record in caplog.records if record.name == logs.REQUESTS)
+    (line,) = (record.msg for record in caplog.records if record.name == "app.requests")
     assert isinstance(line, dict)
     assert (line["request_id"], line["method"], line["status"]) == ("abc", "GET", 200)
     assert line["path"] == "/"
@@ -162,37 +157,9 @@ def test_a_path_is_logged_as_it_was_written(
 ) -> None:
     cases = {"/%C3%BC%E6%97%A5": "/ü日", "/%FF": "/\N{REPLACEMENT CHARACTER}"}
     for written, logged in cases.items():
-        with caplog.at_level("INFO", logs.REQUESTS):
+        with caplog.at_level("INFO", "app.requests"):
             anonymous.get(written)
         assert caplog.records[-1].msg["path"] == logged  # type: ignore[index]
-
-
-@pytest.mark.usefixtures("logs_kept")
-def test_requests_are_logged_as_configured(
-    monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
-) -> None:
-    app = Flask("logs")
-    for style, level, expected in (("json", "INFO", b'"status":200'), ("json", "WARNING", b"")):
-        app.config.update(LOG_FORMAT=style, LOG_LEVEL=level)
-        logs.get_request_writer(app)(status=200)
-        assert expected in capfdbinary.readouterr().err
-    app.config.update(LOG_FORMAT="console", LOG_LEVEL="INFO")
-    file = BytesIO()
-    logs.write_to(file, "console", "INFO")
-    logs.get_request_writer(app)(status=200)
-    assert b"status=200" in file.getvalue()
-
-
-@pytest.mark.usefixtures("logs_kept")
-def test_the_log_of_a_developer_is_readable() -> None:
-    file = BytesIO()
-    logs.write_to(file, "console", "INFO")
-    structlog.get_logger("app").info("hello")
-    formatter = logs.logging_config("console", "INFO")["formatters"]["structured"]
-    record = logging.LogRecord("app", logging.INFO, "", 0, "hello", None, None)
-    made = formatter.pop("()")(**formatter).format(record)
-    for line in (file.getvalue().decode(), made):
-        assert re.search(r"\[info +\] hello +\[app\]", line)
 
 
 def test_security_headers_are_on(anonymous: FlaskClient) -> None:
@@ -322,6 +289,7 @@ def test_metrics_of_several_processes_are_added_up(
     assert 'http_requests_total{method="GET",route="/",status="200"} 5.0\n' in text
 
 
+# {% if "socketio" in components %}
 def test_gauges_of_a_process_that_is_gone_are_forgotten(tmp_path: Path) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
@@ -329,10 +297,11 @@ def test_gauges_of_a_process_that_is_gone_are_forgotten(tmp_path: Path) -> None:
         (tmp_path / f"gauge_livesum_{pid}.db").touch()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
-        metrics.forget_the_dead(tmp_path)
+        metrics.forget_ended_processes(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [f"gauge_livesum_{os.getpid()}.db"]
 
 
+# {% endif %}
 def test_the_documentation_page_loads_nothing_from_elsewhere(anonymous: FlaskClient) -> None:
     page = anonymous.get("/docs")
     assert page.status_code == 200
