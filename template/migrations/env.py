@@ -6,6 +6,7 @@ from alembic import context
 from alembic.util import CommandError
 from flask import current_app
 from sqlalchemy import Connection
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import OperationalError
 
 from app.database import UtcDateTime, db
@@ -13,10 +14,14 @@ from app.database import UtcDateTime, db
 extension = current_app.extensions["migrate"]
 
 
-def render_item(kind: str, item: object, _: object) -> str | Literal[False]:
-    """Revisions refer to no code of the application, which may change."""
-    is_time = kind == "type" and isinstance(item, UtcDateTime)
-    return "sa.DateTime(timezone=True)" if is_time else False
+def render_item(kind: str, item: object, autogen: Any) -> str | Literal[False]:
+    """How revisions write types that Alembic gets wrong."""
+    if kind == "type" and isinstance(item, UtcDateTime):
+        return "sa.DateTime(timezone=True)"  # they refer to no code of the application
+    if kind == "type" and isinstance(item, JSONB):
+        autogen.imports.add("from sqlalchemy.dialects import postgresql")
+        return "postgresql.JSONB()"
+    return False
 
 
 def skip_empty_revision(_context: Any, _revision: Any, directives: list[Any]) -> None:

@@ -1,7 +1,7 @@
-"""Keyset pagination: a page starts where the last one ended, so its cost and its rows do not
-depend on how deep it lies or on what others write meanwhile.
+"""Keyset pagination: a page starts after the last row of the previous one.
 
-The cursor is the last row's sort key, signed, so that clients cannot make up their own.
+Deep pages cost as much as the first, and concurrent writes neither skip nor repeat rows. The cursor
+is the sort key of that last row, signed so that clients cannot forge it.
 """
 
 import re
@@ -26,14 +26,14 @@ Keys = Sequence[InstrumentedAttribute[Any]]
 
 
 def check_digits(value: object) -> object:
-    """Python reads 1_0, or +5 after a space, as numbers too."""
+    """Refuse what only Python considers a number, such as 1_0."""
     if isinstance(value, str) and not re.fullmatch("[0-9]+", value):
-        raise ValueError("write it in decimal digits")
+        raise ValueError("must be a whole number")
     return value
 
 
 class PageQuery(Query):
-    """Which page."""
+    """The page to return."""
 
     limit: Annotated[int, BeforeValidator(check_digits), Field(ge=1, le=100)] = 20
     cursor: Annotated[str, Field(max_length=512, pattern="^[A-Za-z0-9_.-]+$")] = Field(
@@ -43,7 +43,7 @@ class PageQuery(Query):
 
 @dataclass(frozen=True)
 class Page(Generic[T]):
-    """Up to ``limit`` rows, and the cursor of the next page where there is one."""
+    """Up to ``limit`` rows, and the cursor of the next page if there is one."""
 
     items: Sequence[T]
     next_cursor: str | None
@@ -52,15 +52,16 @@ class Page(Generic[T]):
 def paginate(
     statement: Select[T], keys: Keys, query: PageQuery, *, descending: bool = False
 ) -> Page[T]:
-    """The page of ``statement`` that ``query`` asks for.
+    """Return a page of the rows that ``statement`` selects.
 
     Args:
         statement: selects one entity, without an order or a limit.
-        keys: the columns to sort by, unique together, with an index on just these columns.
-        descending: newest first.
+        keys: the columns to sort by. Together they are unique, and an index has exactly these.
+        query: the limit and the cursor that the client sent.
+        descending: sort from the largest key to the smallest.
 
     Raises:
-        app.errors.Invalid: the cursor is broken, forged, or of another list.
+        app.errors.Invalid: the cursor is malformed, forged or from another list.
     """
     statement = after(statement, keys, query.cursor, descending)
     rows = db.session.scalars(statement.limit(query.limit + 1)).all()
@@ -70,10 +71,10 @@ def paginate(
 
 
 def after(statement: Select[T], keys: Keys, cursor: str, descending: bool) -> Select[T]:
-    """Order by ``keys``, from behind the row of ``cursor`` on.
+    """Order by ``keys``, starting after the row of ``cursor``.
 
-    The row values are compared as one: the database then searches the index, where comparisons
-    joined by OR would make it scan.
+    Row values are compared as a whole, because the database can search an index for that; it would
+    scan for single comparisons joined by OR.
     """
     order = [key.desc() if descending else key.asc() for key in keys]
     if cursor:
@@ -85,13 +86,13 @@ def after(statement: Select[T], keys: Keys, cursor: str, descending: bool) -> Se
 
 
 def with_link(page: Page[T], query: PageQuery) -> tuple[Page[T], dict[str, str]]:
-    """The page with the ``Link`` header of the next one (RFC 8288)."""
+    """Add a ``Link`` header with the URL of the next page (RFC 8288)."""
     if page.next_cursor is None:
         return page, {}
-    # Not by url_for, to which names such as _scheme mean something else than a parameter.
+    # Clients' parameters do not go through url_for, where names such as _scheme are special.
     values = request.args.to_dict(flat=False)
     values |= {"limit": [str(query.limit)], "cursor": [page.next_cursor]}
-    absolute = bool(request.host)  # nothing where the Host header is missing or is none
+    absolute = bool(request.host)  # empty if the Host header is missing or invalid
     url = url_for(request.endpoint or "", _external=absolute, **(request.view_args or {}))
     return page, {"Link": f'<{url}?{urlencode(values, doseq=True)}>; rel="next"'}
 
@@ -107,7 +108,7 @@ def decode(keys: Keys, cursor: str) -> list[Any]:
     try:
         values = serializer(keys).loads(cursor)
     except BadData:
-        raise Invalid([field_error("cursor", "This is no cursor of this list.")]) from None
+        raise Invalid([field_error("cursor", "Invalid cursor.")]) from None
     return [
         datetime.fromisoformat(value) if isinstance(key.type, UtcDateTime) else value
         for key, value in zip(keys, values, strict=True)
@@ -115,5 +116,5 @@ def decode(keys: Keys, cursor: str) -> list[Any]:
 
 
 def serializer(keys: Keys) -> URLSafeSerializer:
-    """Signs for one list alone: its columns are part of the signature."""
+    """Signs cursors for one list: its columns are part of the signature."""
     return URLSafeSerializer(current_app.secret_key or "", salt=" ".join(map(str, keys)))

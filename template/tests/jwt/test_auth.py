@@ -1,4 +1,4 @@
-"""Accounts and tokens over HTTP and on the command line."""
+"""Registration, login, tokens and their commands."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -72,7 +72,7 @@ def test_register_login_and_me(anonymous: FlaskClient) -> None:
     assert response.json == created.json
 
 
-def test_a_taken_email_is_409(anonymous: FlaskClient) -> None:
+def test_email_in_use_is_409(anonymous: FlaskClient) -> None:
     anonymous.post("/api/v1/auth/register", json=ANN)
     again = anonymous.post("/api/v1/auth/register", json=ANN | {"email": "ANN@example.com"})
     assert again.status_code == 409
@@ -146,13 +146,13 @@ def test_failed_logins_are_limited_for_each_address_too(app: Flask, anonymous: F
     assert statuses == [401, 401, 429]
 
 
-def test_no_body_confuses_the_limit(anonymous: FlaskClient) -> None:
+def test_malformed_bodies_do_not_break_the_limit(anonymous: FlaskClient) -> None:
     for body in (b"[" * 100_000, b'{"a":' * 100_000, b"\xff", b"[]", b""):
         response = anonymous.post("/api/v1/auth/login", data=body, content_type="application/json")
         assert response.status_code in {400, 422}, body[:20]
 
 
-def test_no_body_takes_long_to_be_limited(
+def test_large_bodies_are_not_parsed_for_the_limit(
     anonymous: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.jwt.limits.from_json", None)
@@ -160,7 +160,7 @@ def test_no_body_takes_long_to_be_limited(
     assert anonymous.post("/api/v1/auth/login", json=padded).status_code == 422
 
 
-def test_only_a_limit_asks_to_come_back_later(anonymous: FlaskClient) -> None:
+def test_only_limited_responses_have_retry_after(anonymous: FlaskClient) -> None:
     wrong = ANN | {"password": "wrong horse"}
     for path, body, status in (
         ("register", ANN, 201),
@@ -183,12 +183,12 @@ def test_only_a_limit_asks_to_come_back_later(anonymous: FlaskClient) -> None:
         ("REDIS_URL", "redis://host:port/0"),
     ],
 )
-def test_a_bad_setting_is_named(settings: dict[str, object], name: str, value: str) -> None:
+def test_error_names_the_invalid_setting(settings: dict[str, object], name: str, value: str) -> None:
     with pytest.raises(ConfigError, match=name):
         create_app(settings | {name: value})
 
 
-def test_the_defaults_are_those_that_clients_rely_on(settings: dict[str, object]) -> None:
+def test_defaults(settings: dict[str, object]) -> None:
     loaded = load_settings(settings)
     assert loaded["JWT_ACCESS_TOKEN_EXPIRES"] == timedelta(minutes=15)
     assert loaded["JWT_REFRESH_TOKEN_EXPIRES"] == timedelta(days=30)
@@ -206,7 +206,7 @@ def test_registrations_are_limited(app: Flask, anonymous: FlaskClient) -> None:
     assert statuses == [422, 429]
 
 
-def test_every_business_route_but_three_asks_for_a_token(
+def test_business_routes_require_a_token(
     app: Flask, anonymous: FlaskClient
 ) -> None:
     public = {"auth.register", "auth.login", "auth.refresh"}
@@ -220,25 +220,25 @@ def test_every_business_route_but_three_asks_for_a_token(
             assert (status == 401) == (rule.endpoint not in public or "refresh" in path), path
 
 
-def test_no_token_is_401_before_the_body_is_read(anonymous: FlaskClient) -> None:
+def test_missing_token_is_401_whatever_the_body(anonymous: FlaskClient) -> None:
     response = anonymous.post("/api/v1/auth/logout", data=b"{", content_type="application/json")
     assert response.status_code == 401
     assert response.mimetype == PROBLEM_JSON
     assert response.headers["WWW-Authenticate"] == "Bearer"
 
 
-def test_a_body_without_a_token_is_read_to_its_end(anonymous: FlaskClient) -> None:
+def test_body_without_a_token_is_read(anonymous: FlaskClient) -> None:
     body = BytesIO(b"{" * 1000)
     length = {"CONTENT_LENGTH": "1000"}
     response = anonymous.post("/api/v1/auth/logout", input_stream=body, environ_overrides=length)
     assert (response.status_code, body.tell()) == (401, 1000)
 
 
-def test_a_preflight_needs_no_token(anonymous: FlaskClient) -> None:
+def test_preflight_requires_no_token(anonymous: FlaskClient) -> None:
     assert anonymous.options("/api/v1/auth/me").status_code == 200
 
 
-def test_a_bad_token_is_401(app: Flask, anonymous: FlaskClient) -> None:
+def test_invalid_token_is_401(app: Flask, anonymous: FlaskClient) -> None:
     user = add_user(app)
     pair = log_in(app, user)
     claims = {"family": "f"}
@@ -257,7 +257,7 @@ def test_a_bad_token_is_401(app: Flask, anonymous: FlaskClient) -> None:
         assert "invalid_token" in response.headers["WWW-Authenticate"], what
 
 
-def test_the_scheme_is_compared_in_lower_case(app: Flask, anonymous: FlaskClient) -> None:
+def test_scheme_is_case_insensitive(app: Flask, anonymous: FlaskClient) -> None:
     token = log_in(app, add_user(app)).access_token
     for scheme, status in (("bearer", 200), ("BEARER", 200), ("Basic", 401), ("Bearer x", 401)):
         headers = {"Authorization": f"{scheme} {token}"}
@@ -265,14 +265,14 @@ def test_the_scheme_is_compared_in_lower_case(app: Flask, anonymous: FlaskClient
         assert response.status_code == status, scheme
 
 
-def test_an_access_token_refreshes_nothing(app: Flask, anonymous: FlaskClient) -> None:
+def test_access_token_cannot_refresh(app: Flask, anonymous: FlaskClient) -> None:
     pair = log_in(app, add_user(app))
     assert refresh(anonymous, pair.access_token).status_code == 401
 
 
 @pytest.fixture(params=["database", pytest.param("redis", marks=pytest.mark.integration)])
 def kept_in(request: pytest.FixtureRequest, app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both places that revocations are kept in."""
+    """Run the test with both denylists."""
     if request.param == "redis":
         denylist = RedisDenylist(request.getfixturevalue("redis_url"), "tests")
         monkeypatch.setitem(app.extensions, "denylist", denylist)
@@ -289,7 +289,7 @@ def test_refresh_rotates(app: Flask, anonymous: FlaskClient) -> None:
 
 
 @pytest.mark.usefixtures("kept_in")
-def test_a_replay_revokes_the_whole_family(app: Flask, anonymous: FlaskClient) -> None:
+def test_replayed_refresh_token_revokes_its_family(app: Flask, anonymous: FlaskClient) -> None:
     user = add_user(app)
     first = log_in(app, user)
     other = log_in(app, user)
@@ -310,7 +310,7 @@ def test_logout_revokes_the_family(app: Flask, anonymous: FlaskClient) -> None:
     assert refresh(anonymous, pair.refresh_token).status_code == 401
 
 
-def test_a_revocation_outlives_the_tokens_that_it_revokes(
+def test_revocations_outlive_the_tokens(
     app: Flask, anonymous: FlaskClient
 ) -> None:
     first = log_in(app, add_user(app))
@@ -319,13 +319,13 @@ def test_a_revocation_outlives_the_tokens_that_it_revokes(
     with app.app_context():
         ends = [decode_token(second[kind])["exp"] for kind in ("access_token", "refresh_token")]
         revocations = db.session.scalars(select(Revocation)).all()
-    assert len(revocations) == 2  # of the token that was used twice, and of its family
+    assert len(revocations) == 2  # the token that was used twice, and its family
     for revocation in revocations:
         assert revocation.expires_at.timestamp() >= max(ends)
 
 
 def racing_refreshes(app: Flask, threads: int) -> list[int]:
-    """What threads get that spend the same refresh token at once."""
+    """The statuses for threads that use the same refresh token at once."""
     token = log_in(app, add_user(app)).refresh_token
     start = Barrier(threads)
 
@@ -337,13 +337,13 @@ def racing_refreshes(app: Flask, threads: int) -> list[int]:
         return sorted(pool.map(race, range(threads)))
 
 
-def test_of_racing_refreshes_one_wins(file_app: Flask) -> None:
+def test_one_of_several_concurrent_refreshes_succeeds(file_app: Flask) -> None:
     assert racing_refreshes(file_app, 4) == [200, 401, 401, 401]
 
 
 @pytest.mark.integration
 @pytest.mark.parametrize("redis", [False, True])
-def test_of_racing_refreshes_one_wins_on_real_servers(
+def test_one_of_several_concurrent_refreshes_succeeds_on_real_servers(
     postgres_app: Flask, redis_url: str, redis: bool
 ) -> None:
     if redis:
@@ -351,7 +351,7 @@ def test_of_racing_refreshes_one_wins_on_real_servers(
     assert racing_refreshes(postgres_app, 8) == [200] + [401] * 7
 
 
-def test_redis_down_is_closed_not_open(
+def test_tokens_are_rejected_while_redis_is_down(
     app: Flask, anonymous: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = log_in(app, add_user(app)).access_token
@@ -363,10 +363,10 @@ def test_redis_down_is_closed_not_open(
     assert RedisConnectionError.__name__ not in response.text
 
 
-def test_redis_is_used_where_it_is_configured(
+def test_redis_is_used_if_configured(
     settings: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # It binds to one application, and must not to this one.
+    # The limiter belongs to one application; keep it with the shared one.
     monkeypatch.setattr("app.jwt.limits.limiter", Limiter(get_remote_address))
     app = create_app(settings | {"REDIS_URL": "redis://127.0.0.1:1/0"})
     assert isinstance(app.extensions["denylist"], RedisDenylist)
@@ -379,7 +379,14 @@ def test_redis_is_used_where_it_is_configured(
 
 
 @pytest.mark.integration
-def test_redis_forgets_what_has_expired(redis_url: str) -> None:
+def test_services_do_not_share_revocations(redis_url: str) -> None:
+    theirs, ours = RedisDenylist(redis_url, "theirs"), RedisDenylist(redis_url, "ours")
+    assert theirs.add("family:shared", now() + timedelta(days=1))
+    assert not ours.contains("family:shared")
+
+
+@pytest.mark.integration
+def test_revocations_expire_in_redis(redis_url: str) -> None:
     denylist = RedisDenylist(redis_url, "tests")
     assert denylist.add("family:a", now() + timedelta(days=30))
     assert not denylist.add("family:a", now() + timedelta(days=30))
@@ -400,7 +407,7 @@ def test_expired_revocations_are_purged(app: Flask) -> None:
         assert denylist.contains("family:new")
 
 
-def test_purging_a_database_without_tables_is_one_line(app: Flask) -> None:
+def test_purge_without_tables_is_one_line(app: Flask) -> None:
     with app.app_context():
         db.drop_all()
     try:
@@ -413,7 +420,7 @@ def test_purging_a_database_without_tables_is_one_line(app: Flask) -> None:
 
 
 @pytest.mark.usefixtures("kept_in")
-def test_no_secret_is_logged(
+def test_secrets_are_not_logged(
     app: Flask, anonymous: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level("DEBUG"):
@@ -496,7 +503,7 @@ def test_clocks_may_differ_by_the_leeway(app: Flask, anonymous: FlaskClient) -> 
         assert me(anonymous, token) == status
 
 
-def test_the_document_says_what_needs_a_token(anonymous: FlaskClient) -> None:
+def test_openapi_documents_tokens(anonymous: FlaskClient) -> None:
     document = anonymous.get("/openapi.json").get_json()
     auth = document["paths"]["/api/v1/auth/me"]["get"]
     assert auth["security"] == [{"bearer": []}]

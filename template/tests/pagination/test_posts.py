@@ -1,4 +1,4 @@
-"""The feed, and the cursor that any list can use."""
+"""The feed and its cursors."""
 
 import re
 from collections.abc import Callable
@@ -22,7 +22,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def fill(count: int) -> None:
-    """Posts in groups of three that share their time."""
+    """Store posts, each three with the same time."""
     rows = [
         {"title": str(i), "body": "", "created_at": START + timedelta(seconds=i // 3)}
         for i in range(count)
@@ -32,7 +32,7 @@ def fill(count: int) -> None:
 
 
 def walk(limit: int, after_page: Callable[[], None] = lambda: None) -> list[int]:
-    """The ids of all pages, in the order in which they came."""
+    """Return the ids on all pages, in order."""
     ids: list[int] = []
     cursor: str | None = ""
     while cursor is not None:
@@ -65,7 +65,7 @@ def test_bad_fields_are_named(client: FlaskClient) -> None:
         assert response.get_json()["errors"][0]["field"] == "title", body
 
 
-def test_pages_follow_their_links(app: Flask, client: FlaskClient) -> None:
+def test_links_lead_through_all_pages(app: Flask, client: FlaskClient) -> None:
     with app.app_context():
         fill(7)
     titles: list[str] = []
@@ -78,7 +78,7 @@ def test_pages_follow_their_links(app: Flask, client: FlaskClient) -> None:
     assert titles == ["6", "5", "4", "3", "2", "1", "0"]
 
 
-def test_a_link_keeps_what_else_was_asked_for(app: Flask, client: FlaskClient) -> None:
+def test_link_keeps_other_query_parameters(app: Flask, client: FlaskClient) -> None:
     with app.app_context():
         fill(2)
     given = "_anchor=a&_external=b&_method=c&_scheme=d&endpoint=e&name=%C3%BC&name=%26"
@@ -91,7 +91,7 @@ def test_a_link_keeps_what_else_was_asked_for(app: Flask, client: FlaskClient) -
     }
 
 
-def test_a_link_is_relative_where_nobody_says_what_the_host_is(
+def test_link_is_relative_without_a_valid_host(
     app: Flask, client: FlaskClient
 ) -> None:
     with app.app_context():
@@ -100,13 +100,13 @@ def test_a_link_is_relative_where_nobody_says_what_the_host_is(
     assert response.headers["Link"].startswith("</api/v1/posts?limit=1&cursor=")
 
 
-def test_an_empty_feed_is_one_empty_page(client: FlaskClient) -> None:
+def test_empty_feed(client: FlaskClient) -> None:
     response = client.get("/api/v1/posts")
     assert response.json == {"items": [], "next_cursor": None}
     assert "Link" not in response.headers
 
 
-def test_nothing_follows_a_last_page_that_is_full(app: Flask, client: FlaskClient) -> None:
+def test_full_last_page_has_no_next_cursor(app: Flask, client: FlaskClient) -> None:
     with app.app_context():
         fill(4)
     first = client.get("/api/v1/posts?limit=2")
@@ -116,22 +116,22 @@ def test_nothing_follows_a_last_page_that_is_full(app: Flask, client: FlaskClien
     assert "Link" not in last.headers
 
 
-def test_a_bad_limit_is_named(client: FlaskClient) -> None:
+def test_invalid_limit_is_422(client: FlaskClient) -> None:
     for limit in ("abc", "-1", "0", "101", "", "1&limit=2", "1e9", "1_0", "+5", "%205", "5%0A"):
         response = client.get(f"/api/v1/posts?limit={limit}")
         assert response.status_code == 422, limit
         assert response.get_json()["errors"][0]["field"].startswith("limit"), limit
 
 
-def test_a_broken_cursor_is_named(client: FlaskClient) -> None:
+def test_invalid_cursor_is_422(client: FlaskClient) -> None:
     for cursor in ("", "x", "a.b", "%00", "ä", "x" * 513, "W10.abc"):
         response = client.get(f"/api/v1/posts?cursor={cursor}")
         assert response.status_code == 422, cursor
         assert response.get_json()["errors"][0]["field"] == "cursor", cursor
 
 
-def test_a_cursor_of_another_list_is_refused(app: Flask, client: FlaskClient) -> None:
-    """Even where its columns are of the same types, so that it could be read."""
+def test_cursor_of_another_list_is_422(app: Flask, client: FlaskClient) -> None:
+    """Even if its columns have the same types."""
     with app.app_context():
         cursor = encode([Post.created_at, Post.title], Post(created_at=START, title="1"))
     response = client.get(f"/api/v1/posts?cursor={cursor}")
@@ -140,26 +140,26 @@ def test_a_cursor_of_another_list_is_refused(app: Flask, client: FlaskClient) ->
 
 
 def lasting_and_doomed() -> tuple[set[int], list[int]]:
-    """The ids that stay during a walk, and those that somebody deletes meanwhile."""
+    """Return the ids to keep during a walk, and those to delete."""
     ids = db.session.scalars(sa.select(Post.id).order_by(Post.id)).all()
     db.session.rollback()
     return {i for i in ids if i % 5}, [i for i in ids if i % 5 == 0]
 
 
 def replace_post(post_id: int, seconds: int) -> None:
-    """Delete a post, and insert one at another place of the feed."""
+    """Delete a post and insert one at another position in the feed."""
     db.session.execute(sa.delete(Post).where(Post.id == post_id))
     db.session.add(Post(title="new", created_at=START + timedelta(seconds=seconds)))
     db.session.commit()
 
 
-def test_no_row_is_skipped_or_shown_twice_while_others_write(app: Flask) -> None:
+def test_concurrent_writes_skip_or_repeat_no_row(app: Flask) -> None:
     with app.app_context():
         fill(30)
         lasting, doomed = lasting_and_doomed()
 
         def disturb() -> None:
-            """On both sides of where the walk stands, while there is somebody left."""
+            """Write on both sides of the current position."""
             if doomed:
                 replace_post(doomed.pop(0), seconds=100)
                 replace_post(doomed.pop(), seconds=0)
@@ -171,7 +171,7 @@ def test_no_row_is_skipped_or_shown_twice_while_others_write(app: Flask) -> None
 
 
 @pytest.mark.integration
-def test_no_row_is_skipped_or_shown_twice_on_postgresql(postgres_app: Flask) -> None:
+def test_concurrent_writes_skip_or_repeat_no_row_on_postgresql(postgres_app: Flask) -> None:
     with postgres_app.app_context():
         fill(20_000)
         lasting, doomed = lasting_and_doomed()
@@ -194,13 +194,13 @@ def test_no_row_is_skipped_or_shown_twice_on_postgresql(postgres_app: Flask) -> 
 
 
 def query_with_cursor() -> sa.Select[Post]:
-    """The second page's query, with its values as parameters."""
+    """The query of the second page."""
     post = db.session.scalars(sa.select(Post).order_by(Post.id)).first()
     return after(sa.select(Post), KEYS, encode(KEYS, post), True).limit(21)
 
 
 def plan(app: Flask, explain: str, rows: int) -> str:
-    """How the database executes the second page's query, as it is sent: with parameters."""
+    """The database's plan for the query of the second page, with parameters as it is sent."""
     sent: list[tuple[str, Any]] = []
     with app.app_context():
         fill(rows)
