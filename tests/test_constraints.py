@@ -11,9 +11,7 @@ from tests.constraints import requirements
 
 
 @pytest.mark.parametrize("component", ["nothing", *components()])
-def test_each_requirement_has_a_tested_version_in_its_range(
-    tmp_path: Path, component: str
-) -> None:
+def test_each_requirement_has_a_tested_version_in_its_range(tmp_path: Path, component: str) -> None:
     needs = [Requirement(text) for text in requirements(tmp_path, component)]
     (service, *_) = tmp_path.iterdir()
     lines = (service / "constraints.txt").read_text().splitlines()
