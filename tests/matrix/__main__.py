@@ -3,11 +3,19 @@
 import argparse
 import math
 import os
+import platform
 import sys
 import tempfile
 from pathlib import Path
 
-from tests.combinations import Combination, all_combinations, covering, expected_count, sample
+from tests.combinations import (
+    Combination,
+    all_combinations,
+    components,
+    covering,
+    expected_count,
+    sample,
+)
 from tests.matrix.report import write_reports
 from tests.matrix.runner import Matrix, Settings
 
@@ -27,6 +35,14 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         type=combination,
         metavar="COMBINATION",
         help="just this, such as 'crud,jwt' or 'nothing python_version=3.12'; may be repeated",
+    )
+    parser.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        choices=components(),
+        metavar="COMPONENT",
+        help="leave out combinations with this; may be repeated",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the sample (0)")
     parser.add_argument("--shard", type=shard, default=(1, 1), metavar="I/N", help="one part of N")
@@ -93,7 +109,8 @@ def select(arguments: argparse.Namespace) -> list[Combination]:
     elif arguments.sample:
         chosen = sample(arguments.sample, arguments.seed)
     else:
-        chosen = covering(arguments.strength)
+        chosen = covering(arguments.strength, arguments.without)
+    chosen = [c for c in chosen if not set(arguments.without) & set(c.components)]
     index, count = arguments.shard
     return chosen[index - 1 :: count]
 
@@ -101,6 +118,9 @@ def select(arguments: argparse.Namespace) -> list[Combination]:
 def main() -> int:
     arguments = parse(sys.argv[1:])
     combinations = select(arguments)
+    if arguments.without:
+        left_out = ", ".join(arguments.without)
+        print(f"Left out on Python {platform.python_version()}: {left_out}", flush=True)
     if not combinations:
         index, count = arguments.shard
         sentence = f"Nothing to run: part {index} of {count} is empty. Make fewer parts."
@@ -115,6 +135,7 @@ def main() -> int:
             cache=arguments.cache.resolve(),
             resume=arguments.resume,
             fail_fast=arguments.fail_fast,
+            without=tuple(arguments.without),
         ),
     )
     stopped = matrix.run()

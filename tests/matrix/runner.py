@@ -19,6 +19,7 @@ from typing import Any
 
 from tests import cookiecutter_json
 from tests.combinations import ROOT, Combination
+from tests.combinations import everything as all_components
 from tests.combinations import render as copier
 from tests.engines import SOURCES, Prepared, bake, prepare, snapshot
 from tests.matrix import checks, static
@@ -41,6 +42,7 @@ class Settings:
     cache: Path
     resume: bool = False
     fail_fast: bool = False
+    without: tuple[str, ...] = ()
 
 
 @dataclass
@@ -154,7 +156,7 @@ class Matrix:
         os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         # DeepFace chooses its engine, and makes its folder, when it is imported.
         os.environ |= {"DEEPFACE_BACKEND_ENGINE": "onnx", "DEEPFACE_HOME": str(folder)}
-        everything = Combination.parse("all")
+        everything = all_components(self.settings.without)
         import_all(self.find_imports(everything, folder))
         work_once()
         with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
