@@ -159,7 +159,7 @@ def test_any_name_is_rendered_as_it_is(template: Path, tmp_path: Path, name: str
         ({"project_name": "two\nlines"}, "Write the name on one line"),
         ({"description": "x" * 201}, "Shorten the description to at most 200 characters."),
         ({"description": "two\nlines"}, "Write the description on one line"),
-        ({"components": ["s3"]}, "Not part of this version yet; leave it out."),
+        ({"components": ["bedrock"]}, "Not part of this version yet; leave it out."),
         ({"components": ["crud", "blockchain"]}, "is not in ['crud', 'jwt'"),
         ({"preset": "ai"}, "choose custom."),
         ({"python_version": "2.7"}, "is not in ['3.11'"),

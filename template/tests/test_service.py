@@ -34,6 +34,9 @@ PRODUCTION = {
     # {% if "celery" in components %}
     "CELERY_BROKER_URL": "memory://",
     # {% endif %}
+    # {% if "s3" in components %}
+    "S3_BUCKET_NAME": "files",
+    # {% endif %}
 }
 
 
