@@ -62,7 +62,7 @@ nox.options.sessions = ["lint", "tests", "matrix", "manifests"]
 #: The Pythons and components that copier.yml offers.
 QUESTIONS = (ROOT / "copier.yml").read_text("utf-8")
 PYTHONS = re.findall(r'"(3\.\d+)"', re.findall(r"choices: (\[.*3\.11.*\])", QUESTIONS)[0])
-COMPONENTS = re.findall(r"\w+", re.findall(r"^written:[^\[]*\[([^\]]*)\]", QUESTIONS, re.M)[0])
+COMPONENTS = re.findall(r"\w+", re.findall(r"^everything:[^\[]*\[([^\]]*)\]", QUESTIONS, re.M)[0])
 #: Components whose wheels, for one more Python, are gigabytes. ``nox -s matrix`` has them.
 HEAVY = ["torch"]
 

@@ -33,8 +33,8 @@ def questions() -> dict[str, Any]:
 
 
 def components() -> list[str]:
-    """The components that are written, in the order of the question."""
-    return list(questions()["written"]["default"])
+    """All components, in the order of the question."""
+    return values("components")
 
 
 def values(question: str) -> list[str]:

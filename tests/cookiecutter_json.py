@@ -11,7 +11,7 @@ PATH = ROOT / "cookiecutter.json"
 
 #: Cookiecutter knows the others as well, and always sets these two itself.
 ITS_OWN = {"keep_trailing_newline", "undefined"}
-#: Lists that are the same in each render: what is written.
+#: Lists that are the same in each render.
 CONSTANTS = {
     name: question["default"]
     for name, question in QUESTIONS.items()

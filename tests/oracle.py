@@ -36,6 +36,7 @@ NEEDS: dict[str, set[str]] = {
     "app/socketio/accounts.py": {"jwt"},
     "app/socketio/jobs.py": {"celery"},
     "app/socketio/page/account.js": {"jwt"},
+    "app/storage.py": {"s3", "uploads"},
     "app/torch/jobs.py": {"celery"},
     "deploy/k8s/base/release.yaml": WITH_TABLES,
     "deploy/k8s/options/keda": {"celery"},
@@ -105,6 +106,15 @@ COMPONENT_ROUTES = {
     "probes": {"GET /health", "GET /ready"},
     "bedrock": {"POST /api/v1/bedrock/chat"},
     "openai": {"POST /api/v1/openai/chat", "POST /api/v1/openai/extract"},
+    "s3": {
+        "DELETE /api/v1/files/<path:key>",
+        "GET /api/v1/files/<path:key>",
+        "GET /api/v1/files/<path:key>/url",
+        "GET /signed/<token>",
+        "POST /api/v1/files",
+        "POST /api/v1/files/presigned",
+        "POST /signed/<token>",
+    },
     "deepface": {"POST /api/v1/faces/analyze", "POST /api/v1/faces/verify"},
 }
 #: Routes under /api/v1 that need no access token where ``jwt`` is chosen.
@@ -207,6 +217,7 @@ def processes(combination: Combination) -> set[str]:
 def servers(combination: Combination) -> set[str]:
     """The servers that compose starts beside the service."""
     found = {"postgres"} if has_tables(combination) else set()
+    found |= {"s3"} if "s3" in combination.components else set()
     return found | ({"redis"} if uses_redis(combination) else set())
 
 

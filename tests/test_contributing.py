@@ -28,7 +28,7 @@ volume:
   when: "{{ 'greetings' in components }}"
 """
 #: Of the tests of the questions, the quick ones that look at all of them.
-QUICK = "people_see or asked_with or not_written or accelerator or follows or listed or has_"
+QUICK = "people_see or asked_with or refused_choice or accelerator or follows or listed or has_"
 
 
 @pytest.fixture

@@ -273,11 +273,11 @@ def test_a_failing_hook_leaves_nothing_behind(template: Path, tmp_path: Path) ->
 
 @pytest.fixture
 def altered(template: Path, tmp_path: Path) -> Path:
-    """A version in which PyTorch is written and uploads are not, whatever is written today."""
+    """A version that refuses uploads and a preset."""
     folder = shutil.copytree(template, tmp_path / "altered")
     config = yaml.safe_load((folder / "copier.yml").read_text())
     listed = dict(zip(config["components"]["choices"], choices("components"), strict=True))
-    sentence = "{{ 'Leave it out, or take ' ~ written[0] ~ '.' }}"
+    sentence = "{{ 'Leave it out, or take ' ~ everything[0] ~ '.' }}"
     config["components"]["choices"] = listed | {
         label: {"value": "uploads", "validator": sentence}
         for label, value in listed.items()
@@ -296,7 +296,7 @@ def altered(template: Path, tmp_path: Path) -> Path:
         ("accelerator=tpu", "accelerator: 'tpu' is not one of cpu, cuda."),
     ],
 )
-def test_what_is_not_written_yet_is_refused_in_copier_ymls_words(
+def test_a_refused_choice_is_refused_in_copier_ymls_words(
     altered: Path, tmp_path: Path, answer: str, sentence: str
 ) -> None:
     arguments = ["--no-input", str(altered), "components=torch", answer]

@@ -129,8 +129,11 @@ RedisUrl = Annotated[str, Field(pattern=r"^(rediss?|unix)://"), AfterValidator(c
 Lifetime = Annotated[timedelta, BeforeValidator(read_seconds), Field(gt=timedelta(0))]
 Rate = Annotated[str, AfterValidator(check_rate)]
 # {% endif %}
-# {% if llm %}
+# {% if llm or "s3" in components %}
 HttpUrl = Annotated[str, Field(pattern=r"^https?://[^/]")]
+# {% endif %}
+# {% if "s3" in components %}
+MediaTypes = Annotated[list[str], NoDecode, BeforeValidator(split_list)]
 # {% endif %}
 # {% if "celery" in components %}
 ServerUrl = Annotated[str, Field(pattern=r"^\w+(\+\w+)?://")]
@@ -250,6 +253,33 @@ class Settings(BaseSettings):
     openai_api: Literal["responses", "chat"] = "responses"  # most other servers need chat
     openai_model: str = "gpt-5-mini"
     # {% endif %}
+    # {% if "s3" in components %}
+    s3_bucket_name: str | None = None  # without it, files are in FILE_DIR
+    s3_prefix: str = Field("{{ project_slug }}", pattern=r"^[A-Za-z0-9._-]+$")  # of every key
+    s3_public_url: HttpUrl | None = None  # where clients reach S3, if not where the service does
+    s3_connect_timeout: float = Field(3, gt=0)  # seconds
+    s3_read_timeout: float = Field(10, gt=0)  # seconds without a byte from S3
+    s3_max_attempts: int = Field(2, ge=1)  # of each request to S3
+    aws_endpoint_url: HttpUrl | None = None  # of a server other than AWS
+    aws_endpoint_url_s3: HttpUrl | None = None  # takes precedence
+    file_dir: Path = ROOT / "instance" / "files"
+    file_max_size: int = Field(100 * 1024 * 1024, gt=0, le=5 * 1024**3)  # bytes
+    file_types: MediaTypes = [
+        "application/gzip",
+        "application/json",
+        "application/octet-stream",
+        "application/pdf",
+        "application/zip",
+        "audio/mpeg",
+        "image/gif",
+        "image/jpeg",
+        "image/png",
+        "image/webp",
+        "text/csv",
+        "text/plain",
+        "video/mp4",
+    ]
+    # {% endif %}
     # {% if "probes" in components %}
     probe_timeout: float = Field(2.0, gt=0)  # seconds that a readiness check may take
     # {% endif %}
@@ -317,6 +347,9 @@ class ProdSettings(Settings):
     # {% endif %}
     # {% if "jwt" in components %}
     jwt_secret_key: Secret
+    # {% endif %}
+    # {% if "s3" in components %}
+    s3_bucket_name: str
     # {% endif %}
     # {% if "openai" in components %}
 

@@ -39,7 +39,7 @@ def problem(
     return Response(to_json(body), status, headers, mimetype=PROBLEM_JSON)
 
 
-# {% if database or serving or llm or components | select("in", ["celery", "deepface", "uploads"]) | list %}
+# {% if database or serving or llm or components | select("in", ["celery", "deepface", "s3", "uploads"]) | list %}
 def unavailable(detail: str, retry_after: int = 5) -> Response:
     """503: something this service depends on is down; ``retry_after`` is in seconds."""
     return problem(503, detail, {"Retry-After": str(retry_after)})

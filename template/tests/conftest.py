@@ -1,7 +1,7 @@
 """Fixtures that every test can use."""
 
 import os
-# {% if redis or "uploads" in components %}
+# {% if redis or components | select("in", ["s3", "uploads"]) | list %}
 import shutil
 # {% endif %}
 # {% if redis %}
@@ -18,8 +18,11 @@ from contextlib import contextmanager
 # {% if redis %}
 from tempfile import TemporaryDirectory
 # {% endif %}
-# {% if "socketio" in components %}
+# {% if "s3" in components or "socketio" in components %}
 from typing import Any
+# {% endif %}
+# {% if "s3" in components %}
+from uuid import uuid4
 # {% endif %}
 
 import pytest
@@ -45,6 +48,9 @@ from app.jwt.limits import limiter
 # {% endif %}
 # {% if "probes" in components %}
 from app.probes.readiness import get_readiness
+# {% endif %}
+# {% if "s3" in components %}
+from app.s3.bucket import BucketStorage
 # {% endif %}
 # {% if "jwt" in components %}
 from app.users.models import User
@@ -80,6 +86,10 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
         # {% if "jwt" in components %}
         "PASSWORD_MEMORY_COST": 32,
         "PASSWORD_TIME_COST": 1,
+        # {% endif %}
+        # {% if "s3" in components %}
+        "FILE_DIR": tmp_path_factory.mktemp("files"),
+        "S3_MAX_ATTEMPTS": 1,
         # {% endif %}
         # {% if "uploads" in components %}
         "UPLOAD_DIR": tmp_path_factory.mktemp("uploads"),
@@ -125,6 +135,10 @@ def app(shared_app: Flask, monkeypatch: pytest.MonkeyPatch) -> Flask:
     # {% if "jwt" in components %}
     limiter.reset()
     # {% endif %}
+    # {% if "s3" in components %}
+    for path in shared_app.config["FILE_DIR"].iterdir():
+        shutil.rmtree(path)
+    # {% endif %}
     # {% if "uploads" in components %}
     for path in shared_app.config["UPLOAD_DIR"].iterdir():
         shutil.rmtree(path)
@@ -150,6 +164,43 @@ def client(app: Flask) -> FlaskClient:
         client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {tokens.issue(user).access_token}"
     # {% endif %}
     return client
+# {% if "s3" in components %}
+
+
+@pytest.fixture(scope="session")
+def s3_client(shared_app: Flask) -> Iterator[Any]:
+    """A client of an S3 server in this process, which accepts any credentials."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
+            patch.delenv(name, raising=False)
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_CONFIG_FILE"):
+            patch.setenv(name, "test")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        patch.setenv("NO_PROXY", "127.0.0.1")
+        yield BucketStorage(shared_app, "files").make_client(f"http://{host}:{port}")
+    server.stop()
+
+
+@pytest.fixture
+def bucket(app: Flask, s3_client: Any, monkeypatch: pytest.MonkeyPatch) -> BucketStorage:
+    """Have the application keep its files in a new bucket."""
+    app.config["S3_BUCKET_NAME"] = f"test-{uuid4()}"
+    s3_client.create_bucket(Bucket=app.config["S3_BUCKET_NAME"])
+    # {% if "uploads" in components %}
+    uploads = BucketStorage(app, "uploads")
+    uploads.client = s3_client
+    monkeypatch.setitem(app.extensions, "uploads", uploads)
+    # {% endif %}
+    storage = BucketStorage(app, "files")
+    storage.client = s3_client
+    monkeypatch.setitem(app.extensions, "files", storage)
+    return storage
+# {% endif %}
 # {% if "celery" in components %}
 
 

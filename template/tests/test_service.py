@@ -45,6 +45,9 @@ PRODUCTION = {
     # {% if "openai" in components %}
     "OPENAI_API_KEY": SECRET,
     # {% endif %}
+    # {% if "s3" in components %}
+    "S3_BUCKET_NAME": "files",
+    # {% endif %}
 }
 
 

@@ -19,8 +19,11 @@ from tests import oracle
 from tests.combinations import Combination
 
 #: What the platform sets and no field of the settings has.
-PLATFORM_VARIABLES = {"APP_ENV", "HOST", "PORT", "SECRETS_DIR", "WEB_CONCURRENCY", "WEB_THREADS"}
-PLATFORM_VARIABLES |= {"AWS_DEFAULT_REGION"}  # of boto3
+PLATFORM_VARIABLES = {
+    *("APP_ENV", "HOST", "PORT", "SECRETS_DIR", "WEB_CONCURRENCY", "WEB_THREADS"),
+    *("AWS_ACCESS_KEY_ID", "AWS_DEFAULT_REGION", "AWS_REQUEST_CHECKSUM_CALCULATION"),
+    "AWS_SECRET_ACCESS_KEY",
+}
 #: Requirements that the service uses without importing them.
 NEVER_IMPORTED = {
     "flask-swagger-ui",
@@ -220,7 +223,7 @@ def check_workflow(service: Path, combination: Combination) -> None:
     text = path.read_text()
     document = yaml.load(text, LOADER)
     checks = {"ruff check .", "ruff format --check .", "mypy", "pytest --cov"}
-    if oracle.servers(combination):
+    if oracle.has_tables(combination) or oracle.uses_redis(combination):
         checks.add("pytest -m integration")
     lost = sorted(check for check in checks if f"{check}\n" not in text)
     assert not lost, f"{path.name}: does not run {lost}"
@@ -295,13 +298,13 @@ def check_readme(service: Path, combination: Combination, known: set[str]) -> No
 def required_variables(service: Path) -> list[set[str]]:
     """The rows of README's table of what production requires; of several in a row, one will do."""
     chapter = (service / "README.md").read_text().partition("## Production")[2]
-    return [named(r"`(\w+)`", row) for row in re.findall(r"^\| (`[A-Z_]+`.*?) \|", chapter, re.M)]
+    return [named(r"`(\w+)`", row) for row in re.findall(r"^\| (`[A-Z\d_]+`.*?) \|", chapter, re.M)]
 
 
 def check_page(page: Path, combination: Combination, known: set[str]) -> None:
     """A page names variables and routes that are there, and its tables and headings stand free."""
     text, name = page.read_text(), page.name
-    assert_known(f"{name}'s variables", named(r"`([A-Z]+_[A-Z_]+)[`=]", text), known)
+    assert_known(f"{name}'s variables", named(r"`([A-Z\d]+_[A-Z\d_]+)[`=]", text), known)
     served = {route.split()[1] for route in oracle.routes(combination)}
     served |= {
         "/tmp",

@@ -72,13 +72,13 @@ MUTANTS = [
     Mutant(
         "a dependency for everybody",
         "template/pyproject.toml",
-        r'    # \{% if "uploads" in components %\}\n(    "filetype.*\n)    # \{% endif %\}\n',
+        r'    # \{% if "s3" in components %\}\n(    "boto3>.*\n)    # \{% endif %\}\n',
         r"\1",
     ),
     Mutant(
         "an untyped library that mypy is not told of",
         "template/pyproject.toml",
-        r'    # \{% if "uploads" in components %\}\n    "filetype\.\*".*\n    # \{% endif %\}\n',
+        r'    # \{% if "s3" in components %\}\n    "boto3\.\*".*\n.*\n    # \{% endif %\}\n',
         "",
     ),
     # Files.
@@ -172,8 +172,8 @@ MUTANTS = [
     Mutant(
         "a volume nobody defines",
         "template/compose.yaml",
-        r'database or "celery" in components or "uploads" in components',
-        'database or "celery" in components',
+        r'\["celery", "s3", "uploads"\]',
+        '["celery", "s3"]',
         only="uploads",
     ),
     Mutant(
@@ -307,7 +307,7 @@ MUTANTS = [
     Mutant(
         "an untyped library that nothing imports",
         "template/pyproject.toml",
-        r'    # \{% if "uploads" in components %\}\n(    "filetype\.\*".*\n)    # \{% endif %\}\n',
+        r'    # \{% if "s3" in components %\}\n(    "boto3\.\*".*\n.*\n)    # \{% endif %\}\n',
         r"\1",
         only="nothing",
     ),

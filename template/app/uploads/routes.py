@@ -2,49 +2,43 @@
 
 from uuid import UUID
 
-from flask import Blueprint, Response, current_app, send_file, url_for
+from flask import Blueprint, Response, url_for
 from werkzeug.datastructures import FileStorage
 
 from app.api import PREFIX, endpoint
-from app.errors import unavailable
+from app.storage import handle_storage_error, send
 from app.uploads import service
 from app.uploads.content import MIME_OF_EXTENSION
 from app.uploads.schemas import UploadOut
 
 blueprint = Blueprint("uploads", __name__, url_prefix=f"{PREFIX}/uploads")
-
-
-@blueprint.errorhandler(OSError)
-def handle_storage_down(error: OSError) -> Response:
-    current_app.logger.error("uploads cannot be stored", exc_info=error)
-    return unavailable("Files cannot be stored or read right now. Try again soon.", 30)
+blueprint.register_error_handler(OSError, handle_storage_error)
 
 
 @blueprint.post("")
-@endpoint(returns=UploadOut, status=201)
+@endpoint(returns=UploadOut, status=201, errors=(503,))
 def create_upload(file: FileStorage) -> tuple[UploadOut, dict[str, str]]:
-    """Upload a file: png, jpg, jpeg, pdf or csv."""
+    """Upload a png, jpg, jpeg, pdf or csv file."""
     upload = service.store(file)
     return upload, {"Location": url_for("uploads.get_upload", upload_id=upload.id)}
 
 
 @blueprint.get("/<uuid:upload_id>")
-@endpoint(returns=UploadOut)
+@endpoint(returns=UploadOut, errors=(503,))
 def get_upload(upload_id: UUID) -> UploadOut:
-    """What is known of an upload."""
-    return service.get(upload_id)
+    """Get the description of an upload."""
+    info = service.get(upload_id)
+    return UploadOut(
+        id=upload_id,
+        filename=info.filename,
+        mime=info.content_type,
+        size=info.size,
+        sha256=info.metadata["sha256"],
+    )
 
 
 @blueprint.get("/<uuid:upload_id>/content")
-@endpoint(media_types=sorted(set(MIME_OF_EXTENSION.values())), conditional=True)
+@endpoint(media_types=sorted(set(MIME_OF_EXTENSION.values())), conditional=True, errors=(503,))
 def download_upload(upload_id: UUID) -> Response:
-    """The file itself, as an attachment, or a part of it (``Range``)."""
-    upload = service.get(upload_id)
-    response = send_file(
-        service.content_path(upload_id).absolute(),  # a relative one is not taken from here
-        as_attachment=True,
-        download_name=upload.filename,
-        etag=upload.sha256,
-    )
-    response.content_type = upload.mime  # no charset: which one a text is in, nobody has said
-    return response
+    """Download the file as an attachment, or a part of it (``Range``)."""
+    return send(service.get_storage(), str(upload_id), service.get(upload_id))

@@ -1,4 +1,4 @@
-"""What clients get of uploads."""
+"""Responses of ``/api/v1/uploads``."""
 
 from uuid import UUID
 

@@ -1,47 +1,59 @@
-"""What can be done with uploads, whoever asks."""
+"""What can be done with uploads, apart from HTTP routes."""
 
-from pathlib import Path
-from uuid import UUID
+from hashlib import file_digest
+from uuid import UUID, uuid4
 
 from flask import current_app
 from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import NotFound, UnsupportedMediaType
 
-from app.uploads.content import MIME_OF_EXTENSION, agreed_mime, display_name
+# {% if "jwt" in components %}
+from app.jwt.permissions import may_access, owner_id
+# {% endif %}
+from app.storage import FileInfo, Storage, display_name, measure
+from app.uploads.content import MIME_OF_EXTENSION, agreed_mime
 from app.uploads.schemas import UploadOut
-from app.uploads.storage import LocalStorage
+
+
+def get_storage() -> Storage:
+    storage: Storage = current_app.extensions["uploads"]
+    return storage
 
 
 def store(file: FileStorage) -> UploadOut:
-    """Check a file and keep it.
+    """Check a file and store it.
 
     Raises:
-        werkzeug.exceptions.UnsupportedMediaType: its type is not taken, or its name and its
-            content do not agree on one.
-        OSError: it cannot be kept.
+        werkzeug.exceptions.UnsupportedMediaType: its type is not accepted, or its extension and
+            its content do not agree.
+        OSError: the storage does not work.
     """
-    filename = display_name(file.filename or "")
-    mime = agreed_mime(filename, file.stream)  # type: ignore[arg-type]
+    filename, stream = display_name(file.filename or ""), file.stream
+    mime = agreed_mime(filename, stream)
     if mime is None:
-        raise UnsupportedMediaType(
-            f"Send one of {', '.join(MIME_OF_EXTENSION)}, with the content that its name says."
-        )
-    return get_storage().save(file.stream, filename, mime)  # type: ignore[arg-type]
-
-
-def get(upload_id: UUID) -> UploadOut:
-    """What is known of an upload; ``werkzeug.exceptions.NotFound`` where there is none."""
-    upload = get_storage().get(upload_id)
-    if upload is None:
-        raise NotFound("There is no such upload.")
+        accepted = ", ".join(MIME_OF_EXTENSION)
+        raise UnsupportedMediaType(f"Send one of {accepted}, with content that matches its name.")
+    size = measure(stream)
+    digest = file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
+    stream.seek(0)
+    upload = UploadOut(id=uuid4(), filename=filename, mime=mime, size=size, sha256=digest)
+    # {% if "jwt" in components %}
+    metadata = {"sha256": digest, "owner": str(owner_id())}
+    # {% else %}
+    metadata = {"sha256": digest}
+    # {% endif %}
+    get_storage().save(str(upload.id), stream, filename, mime, **metadata)
     return upload
 
 
-def content_path(upload_id: UUID) -> Path:
-    """The file with the content of an upload that ``get`` has found."""
-    return get_storage().path(upload_id)
-
-
-def get_storage() -> LocalStorage:
-    storage: LocalStorage = current_app.extensions["uploads"]
-    return storage
+def get(upload_id: UUID) -> FileInfo:
+    """Return what is known of an upload; raises ``NotFound`` if the caller may not access it."""
+    info = get_storage().info(str(upload_id))
+    # {% if "jwt" in components %}
+    if info is None or not may_access(int(info.metadata.get("owner", 0))):
+        raise NotFound("Upload not found.")
+    # {% else %}
+    if info is None:
+        raise NotFound("Upload not found.")
+    # {% endif %}
+    return info

@@ -4,6 +4,9 @@ from collections.abc import Callable
 # {% if "crud" in components %}
 from concurrent.futures import ThreadPoolExecutor
 # {% endif %}
+# {% if components | select("in", ["s3", "uploads"]) | list %}
+from io import BytesIO
+# {% endif %}
 from typing import Any
 
 import pytest
@@ -43,6 +46,15 @@ TABLE: list[tuple[str, dict[str, Any], tuple[int, int, int, int]]] = [
     ("GET {post}", {}, (401, 200, 200, 200)),
     ("DELETE {post}", {}, (401, 403, 204, 204)),
     # {% endif %}
+    # {% if "s3" in components %}
+    ("GET {file}", {}, (401, 404, 200, 200)),
+    ("GET {file}/url", {}, (401, 404, 200, 200)),
+    ("DELETE {file}", {}, (401, 404, 204, 204)),
+    # {% endif %}
+    # {% if "uploads" in components %}
+    ("GET {upload}", {}, (401, 404, 200, 200)),
+    ("GET {upload}/content", {}, (401, 404, 200, 200)),
+    # {% endif %}
 ]
 
 Person = Callable[..., FlaskClient]
@@ -72,6 +84,14 @@ def create_things(owner: FlaskClient) -> dict[str, str]:
     # {% if "pagination" in components %}
     post = owner.post("/api/v1/posts", json={"title": "Hello"})
     things["post"] = post.headers["Location"]
+    # {% endif %}
+    # {% if "s3" in components %}
+    file = owner.post("/api/v1/files", data={"file": (BytesIO(b"a,b"), "a.csv")})
+    things["file"] = file.headers["Location"]
+    # {% endif %}
+    # {% if "uploads" in components %}
+    upload = owner.post("/api/v1/uploads", data={"file": (BytesIO(b"a,b"), "a.csv")})
+    things["upload"] = upload.headers["Location"]
     # {% endif %}
     return things
 

@@ -1,0 +1,134 @@
+"""An S3 bucket as storage. boto3 is imported at its first use, and finds credentials by itself."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import IO, Any
+
+from flask import Flask
+from werkzeug.http import parse_options_header
+
+from app.s3.schemas import PresignedPost
+from app.storage import FileInfo, Readable, attachment
+
+
+class StorageError(OSError):
+    """S3 can't be reached, refuses the credentials or the bucket, or sends an invalid response."""
+
+
+@contextmanager
+def storage_errors() -> Iterator[None]:
+    """Raise any error as ``StorageError``: those of boto3 have no base class in common."""
+    try:
+        yield
+    except Exception as error:
+        raise StorageError("S3 request failed") from error
+
+
+class BucketStorage:
+    """Stores files as ``<S3_PREFIX>/<name>/<key>`` in the bucket ``S3_BUCKET_NAME``."""
+
+    def __init__(self, app: Flask, name: str) -> None:
+        self.config = app.config
+        self.bucket = app.config["S3_BUCKET_NAME"]
+        self.prefix = app.config["S3_PREFIX"] + f"/{name}/"
+
+    @cached_property
+    def client(self) -> Any:
+        config = self.config
+        return self.make_client(config["AWS_ENDPOINT_URL_S3"] or config["AWS_ENDPOINT_URL"])
+
+    @cached_property
+    def public_client(self) -> Any:
+        """Signs URLs for clients, which may reach S3 at another address than this service does."""
+        url = self.config["S3_PUBLIC_URL"]
+        return self.make_client(url) if url else self.client
+
+    def make_client(self, endpoint_url: str | None) -> Any:
+        from boto3 import Session
+        from botocore.config import Config
+
+        attempts = self.config["S3_MAX_ATTEMPTS"]
+        config = Config(
+            signature_version="s3v4",
+            connect_timeout=self.config["S3_CONNECT_TIMEOUT"],
+            read_timeout=self.config["S3_READ_TIMEOUT"],
+            retries={"mode": "standard", "total_max_attempts": attempts},
+        )
+        return Session().client("s3", endpoint_url=endpoint_url, config=config)
+
+    def save(
+        self, key: str, stream: IO[bytes], filename: str, content_type: str, **metadata: str
+    ) -> None:
+        """Upload a stream; a large one in parts, of which one at a time is in memory."""
+        with storage_errors():
+            from boto3.s3.transfer import TransferConfig
+
+            headers = {
+                "ContentType": content_type,
+                "ContentDisposition": attachment(filename),
+                "Metadata": metadata,
+            }
+            config = TransferConfig(use_threads=False)
+            path = self.prefix + key
+            self.client.upload_fileobj(stream, self.bucket, path, headers, Config=config)
+
+    def info(self, key: str) -> FileInfo | None:
+        with storage_errors():
+            from botocore.exceptions import ClientError
+
+            try:
+                found = self.client.head_object(Bucket=self.bucket, Key=self.prefix + key)
+            except ClientError as error:
+                if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
+                    raise
+                self.check()  # raises an error if it is the bucket that doesn't exist
+                return None
+            _, options = parse_options_header(found.get("ContentDisposition"))
+            return FileInfo(
+                filename=options.get("filename", ""),
+                content_type=found["ContentType"],
+                size=found["ContentLength"],
+                etag=found["ETag"].strip('"'),
+                modified=found["LastModified"],
+                metadata=found["Metadata"],
+            )
+
+    def open(self, key: str, info: FileInfo, start: int, stop: int) -> Readable:
+        # Without If-Match, the file could be another one by now.
+        wanted = {"Bucket": self.bucket, "Key": self.prefix + key, "IfMatch": f'"{info.etag}"'}
+        if stop - start < info.size:
+            wanted["Range"] = f"bytes={start}-{stop - 1}"
+        with storage_errors():
+            content: Readable = self.client.get_object(**wanted)["Body"]
+            return content
+
+    def delete(self, key: str) -> None:
+        with storage_errors():
+            self.client.delete_object(Bucket=self.bucket, Key=self.prefix + key)
+
+    def check(self) -> None:
+        """Raise an error if the bucket doesn't answer."""
+        self.client.head_bucket(Bucket=self.bucket)
+
+    def presign_get(self, key: str, expires_in: int) -> str:
+        """Return a URL that downloads a file, valid for ``expires_in`` seconds."""
+        wanted = {"Bucket": self.bucket, "Key": self.prefix + key}
+        with storage_errors():
+            url: str = self.public_client.generate_presigned_url(
+                "get_object", wanted, ExpiresIn=expires_in
+            )
+            return url
+
+    def presign_post(
+        self, key: str, filename: str, content_type: str, max_size: int, expires_in: int
+    ) -> PresignedPost:
+        """Return a form that uploads a file of this type and at most ``max_size`` bytes."""
+        fields = {"Content-Type": content_type, "Content-Disposition": attachment(filename)}
+        conditions: list[Any] = [{name: value} for name, value in fields.items()]
+        conditions.append(["content-length-range", 0, max_size])
+        with storage_errors():
+            form = self.public_client.generate_presigned_post(
+                self.bucket, self.prefix + key, fields, conditions, expires_in
+            )
+            return PresignedPost(key=key, url=form["url"], fields=form["fields"])

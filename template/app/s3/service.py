@@ -1,0 +1,107 @@
+"""What can be done with files, apart from HTTP routes."""
+
+import re
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from flask import current_app, request
+from werkzeug.datastructures import FileStorage
+from werkzeug.exceptions import NotFound, RequestEntityTooLarge, UnsupportedMediaType
+
+from app.errors import Invalid, field_error
+# {% if "jwt" in components %}
+from app.jwt.permissions import may_access, owner_id
+# {% endif %}
+from app.s3.schemas import FileOut, PresignedPost, PresignedPostIn, UrlOut
+from app.storage import FileInfo, display_name, measure
+
+if TYPE_CHECKING:
+    from app.s3.bucket import BucketStorage
+    from app.s3.local import SignedStorage
+
+# {% if "jwt" in components %}
+KEY = re.compile(r"(?:([0-9]{1,10})/)?[0-9a-f-]{36}")
+# {% else %}
+KEY = re.compile(r"[0-9a-f-]{36}")
+# {% endif %}
+FORM_OVERHEAD = 64 * 1024  # bytes of a multipart body around the file
+
+
+def get_storage() -> "BucketStorage | SignedStorage":
+    storage: BucketStorage | SignedStorage = current_app.extensions["files"]
+    return storage
+
+
+def allow_large_files() -> None:
+    """Files are never in memory, so they may be larger than other requests."""
+    request.max_content_length = current_app.config["FILE_MAX_SIZE"] + FORM_OVERHEAD
+
+
+def store(file: FileStorage) -> FileOut:
+    """Store a file under a new key.
+
+    Raises:
+        werkzeug.exceptions.UnsupportedMediaType: its type is not one of ``FILE_TYPES``.
+        werkzeug.exceptions.RequestEntityTooLarge: it has more than ``FILE_MAX_SIZE`` bytes.
+        OSError: the storage does not work.
+    """
+    types, max_size = current_app.config["FILE_TYPES"], current_app.config["FILE_MAX_SIZE"]
+    if file.mimetype not in types:
+        raise UnsupportedMediaType(f"Send a file of one of these types: {', '.join(types)}.")
+    size = measure(file.stream)
+    if size > max_size:
+        raise RequestEntityTooLarge(f"File too large ({max_size} bytes at most).")
+    key, filename = make_key(), display_name(file.filename or "")
+    get_storage().save(key, file.stream, filename, file.mimetype)
+    return FileOut(key=key, filename=filename, content_type=file.mimetype, size=size)
+
+
+def get(key: str) -> FileInfo:
+    """Return what is known of a file; raises ``NotFound`` if the caller may not access it."""
+    # {% if "jwt" in components %}
+    match = KEY.fullmatch(key)
+    if match is None or not may_access(int(match[1] or 0)):
+        raise NotFound("File not found.")
+    # {% endif %}
+    return get_info(key)
+
+
+def get_info(key: str) -> FileInfo:
+    """Return what is known of a file, whoever asks."""
+    info = get_storage().info(key) if KEY.fullmatch(key) else None
+    if info is None:
+        raise NotFound("File not found.")
+    return info
+
+
+def delete(key: str) -> None:
+    get(key)
+    get_storage().delete(key)
+
+
+def presign_get(key: str, expires_in: int) -> UrlOut:
+    """A URL that downloads a file, for clients without a token."""
+    get(key)
+    return UrlOut(url=get_storage().presign_get(key, expires_in), expires_in=expires_in)
+
+
+def presign_post(wanted: PresignedPostIn) -> PresignedPost:
+    """A form that uploads one file under a new key."""
+    types, max_size = current_app.config["FILE_TYPES"], current_app.config["FILE_MAX_SIZE"]
+    if wanted.content_type not in types:
+        raise Invalid([field_error("content_type", f"Must be one of {', '.join(types)}.")])
+    size = wanted.max_size or max_size
+    if size > max_size:
+        raise Invalid([field_error("max_size", f"Must be at most {max_size}.")])
+    filename = display_name(wanted.filename)
+    return get_storage().presign_post(
+        make_key(), filename, wanted.content_type, size, wanted.expires_in
+    )
+
+
+def make_key() -> str:
+    # {% if "jwt" in components %}
+    return f"{owner_id()}/{uuid4()}"  # begins with the owner
+    # {% else %}
+    return str(uuid4())
+    # {% endif %}

@@ -1,0 +1,159 @@
+"""Stored files: what a storage does, a folder as storage, and downloads from any storage."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Protocol
+from urllib.parse import quote
+from uuid import uuid4
+
+from flask import Response, current_app, request
+from pydantic import BaseModel
+from werkzeug.http import dump_options_header
+
+from app.errors import unavailable
+
+CHUNK = 64 * 1024  # bytes
+MAX_FILENAME = 255  # characters
+
+
+class FileInfo(BaseModel):
+    """What is known of a stored file. ``size`` is in bytes; ``metadata`` is ASCII text."""
+
+    filename: str
+    content_type: str
+    size: int
+    etag: str
+    modified: datetime
+    metadata: dict[str, str] = {}
+
+
+class Readable(Protocol):
+    """The content of a stored file."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+    def close(self) -> None: ...
+
+
+class Storage(Protocol):
+    """Stores files by key. Keys are made by this service, never by clients.
+
+    Every method raises ``OSError`` if the storage does not work.
+    """
+
+    def save(
+        self, key: str, stream: IO[bytes], filename: str, content_type: str, **metadata: str
+    ) -> None:
+        """Store a stream, completely or not at all."""
+
+    def info(self, key: str) -> FileInfo | None:
+        """Return what is known of a file, or ``None`` if there is no such file."""
+
+    def open(self, key: str, info: FileInfo, start: int, stop: int) -> Readable:
+        """Open the bytes from ``start`` up to, but not including, ``stop``."""
+
+    def delete(self, key: str) -> None:
+        """Delete a file if it exists."""
+
+
+class LocalStorage:
+    """A folder with a folder for each file, which holds the content and its ``FileInfo``."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+
+    def save(
+        self, key: str, stream: IO[bytes], filename: str, content_type: str, **metadata: str
+    ) -> None:
+        partial = self.root / f"{uuid4()}.partial"
+        partial.mkdir(parents=True)
+        try:
+            with (partial / "content").open("xb") as file:
+                shutil.copyfileobj(stream, file, CHUNK)
+                size = file.tell()
+            info = FileInfo(
+                filename=filename,
+                content_type=content_type,
+                size=size,
+                etag=uuid4().hex,
+                modified=datetime.now(UTC),
+                metadata=metadata,
+            )
+            (partial / "info.json").write_text(info.model_dump_json(), encoding="utf-8")
+            (self.root / key).parent.mkdir(parents=True, exist_ok=True)
+            partial.rename(self.root / key)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+
+    def info(self, key: str) -> FileInfo | None:
+        try:
+            document = (self.root / key / "info.json").read_bytes()
+        except FileNotFoundError:
+            return None
+        return FileInfo.model_validate_json(document)
+
+    def open(self, key: str, info: FileInfo, start: int, stop: int) -> Readable:
+        file = (self.root / key / "content").open("rb")
+        file.seek(start)
+        return file
+
+    def delete(self, key: str) -> None:
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self.root / key)
+
+
+def send(storage: Storage, key: str, info: FileInfo) -> Response:
+    """Stream a file as an attachment; handles HEAD, ``Range`` and conditional requests."""
+    response: Response = current_app.response_class(content_type=info.content_type)
+    response.content_length = info.size
+    response.headers["Content-Disposition"] = attachment(info.filename)
+    response.cache_control.no_cache = True
+    response.last_modified = info.modified
+    response.set_etag(info.etag)
+    response.make_conditional(request.environ, accept_ranges=True, complete_length=info.size)
+    if request.method == "HEAD" or response.status_code == 304:
+        return response
+    start, stop = 0, info.size
+    if response.status_code == 206:
+        start, stop = response.content_range.start or 0, response.content_range.stop or 0
+    content = storage.open(key, info, start, stop)
+    response.response = read_chunks(content, stop - start)
+    response.call_on_close(content.close)
+    return response
+
+
+def read_chunks(content: Readable, size: int) -> Iterator[bytes]:
+    """Read ``size`` bytes. An error ends the response before its Content-Length is reached."""
+    while chunk := content.read(min(size, CHUNK)):
+        size -= len(chunk)
+        yield chunk
+
+
+def measure(stream: IO[bytes]) -> int:
+    """Return the size of a stream in bytes, and rewind it."""
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(0)
+    return size
+
+
+def display_name(filename: str) -> str:
+    """Return the last part of a client's file name, to show and never to open."""
+    last = filename.replace("\\", "/").rpartition("/")[2]
+    return "".join(filter(str.isprintable, last))[-MAX_FILENAME:]
+
+
+def attachment(filename: str) -> str:
+    """Return the Content-Disposition of a download (RFC 6266)."""
+    if filename.isascii():
+        return dump_options_header("attachment", {"filename": filename})
+    return f"attachment; filename*=UTF-8''{quote(filename, safe='')}"
+
+
+def handle_storage_error(error: OSError) -> Response:
+    current_app.logger.error("storage failed", exc_info=error)
+    return unavailable("Files cannot be stored or read right now. Try again soon.", 30)
