@@ -30,8 +30,8 @@ from app.api import Schema
 # {% endif %}
 from app.celery import records, service
 from app.celery.application import get_celery
+from app.celery.execution import LISTENERS
 from app.celery.records import Record
-from app.celery.runs import LISTENERS
 from app.celery.schemas import Job
 from app.socketio import push
 # {% if "jwt" not in components %}

@@ -4,7 +4,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from app.celery.kinds import STARTS
+from app.celery.registry import AT_START
 from app.sklearn import jobs
 from app.sklearn.jobs import PredictJob
 from app.sklearn.service import SklearnModels
@@ -34,7 +34,7 @@ def test_bad_rows_are_422(client: FlaskClient, rows: object) -> None:
 def test_each_process_of_a_worker_loads_its_model(
     app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert jobs.load_model in STARTS
+    assert jobs.load_model in AT_START
     models: SklearnModels = app.extensions["sklearn"]
     monkeypatch.setattr(models, "classifier", None)
     with app.app_context():

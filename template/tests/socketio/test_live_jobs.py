@@ -8,7 +8,7 @@ from celery import states
 from flask import Flask
 from flask.testing import FlaskClient
 
-from app.celery.runs import changed
+from app.celery.execution import notify
 # {% if "jwt" in components %}
 from app.database import db
 from app.jwt import tokens
@@ -85,7 +85,7 @@ def test_who_cancels_a_job_is_told_so_once(
     assert told(socket)[-1]["state"] == "REVOKED"
     monkeypatch.setattr("app.socketio.jobs.current_task", object())  # it runs on for a moment
     with app.app_context():
-        changed(job_id)
+        notify(job_id)
     assert not told(socket)
 
 
@@ -95,7 +95,7 @@ def test_without_redis_the_process_looks_after_jobs_by_itself(
     with app.app_context():
         jobs = get_jobs()
     monkeypatch.setattr(jobs, "run", lambda: None)
-    monkeypatch.setattr("app.celery.runs.LISTENERS", [])  # as a worker cannot reach this process
+    monkeypatch.setattr("app.celery.execution.LISTENERS", [])  # workers cannot reach us
     socket, job_id = connect(), submit(client)
     # {% if "jwt" not in components %}
     socket.emit("watch", {"job": job_id})
@@ -114,7 +114,7 @@ def test_a_job_does_not_fail_where_nobody_can_be_told(
     def fail(job_id: str) -> None:
         raise ConnectionError(job_id)
 
-    monkeypatch.setattr("app.celery.runs.LISTENERS", [fail])
+    monkeypatch.setattr("app.celery.execution.LISTENERS", [fail])
     job_id = submit(client)
     work()
     assert client.get(f"/api/v1/jobs/{job_id}").get_json()["state"] == states.SUCCESS

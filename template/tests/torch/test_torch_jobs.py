@@ -4,7 +4,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from app.celery.kinds import STARTS
+from app.celery.registry import AT_START
 from app.torch import jobs
 from app.torch.jobs import PredictJob
 from app.torch.service import TorchModels
@@ -35,7 +35,7 @@ def test_bad_examples_are_422(client: FlaskClient, inputs: object) -> None:
 def test_each_process_of_a_worker_loads_its_model(
     app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert jobs.load_model in STARTS
+    assert jobs.load_model in AT_START
     models: TorchModels = app.extensions["torch"]
     monkeypatch.setattr(models, "classifier", None)
     with app.app_context():
