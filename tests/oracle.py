@@ -127,7 +127,8 @@ OPEN_ROUTES = {
 COMMANDS = {
     "web": "python serve.py",
     "websocket": "gunicorn --config app/socketio/gunicorn.py wsgi:app",
-    "worker": "celery --quiet --app make_celery worker --without-gossip --without-mingle",
+    "worker": "env REMAP_SIGTERM=SIGQUIT celery --quiet --app make_celery worker"
+    " --without-gossip --without-mingle",
     "beat": "celery --quiet --app make_celery beat",
     "release": "flask --app wsgi db upgrade",
 }

@@ -106,11 +106,11 @@ def check_rate(rate: str) -> str:
 # {% endif %}
 # {% if "celery" in components %}
 def celery_url(url: str | None) -> str | None:
-    """How Celery writes the URL of a Redis; any other as it is."""
+    """Write the URL of a Redis server as Celery expects it. Others are returned unchanged."""
     if url and url.startswith("unix://"):
         return url.replace("unix://", "redis+socket://").replace("?db=", "?virtual_host=")
     if url and url.startswith("rediss://") and "ssl_cert_reqs=" not in url:
-        # Celery wants to be told, and to a broker it would connect without a look at certificates.
+        # Celery requires it, and would not verify the certificate of a broker without it.
         return f"{url}{'&' if '?' in url else '?'}ssl_cert_reqs=required"
     return url
 
@@ -175,11 +175,9 @@ class Settings(BaseSettings):
     celery_result_backend: ServerUrl | None = Field(None, validate_default=True)
     job_time_limit: float = Field(300, gt=0)  # seconds that a job may take
     job_result_expires: int = Field(24 * 3600, gt=0)  # seconds
-    job_lease: float = Field(30, ge=3)  # seconds until a job leaves a worker that is not heard of
-    job_max_deliveries: int = Field(5, ge=1)  # of a job whose worker is lost each time
-    worker_concurrency: int | None = Field(None, ge=1)  # processes; without it, one for each core
-    worker_metrics_port: int | None = Field(None, ge=1, le=65535)  # without it, none are served
-    worker_nice: int = Field(10, ge=0, le=19)  # 0 is the priority of a web process, 19 the lowest
+    job_max_deliveries: int = Field(5, ge=1)  # of a job that is interrupted each time
+    worker_concurrency: int | None = Field(None, ge=1)  # processes; by default one for each core
+    worker_metrics_port: int | None = Field(None, ge=1, le=65535)  # by default none are served
     # {% endif %}
     # {% if "deepface" in components %}
     deepface_home: Path = ROOT / "instance" / "deepface"  # the weights of the face models
@@ -291,8 +289,8 @@ class Settings(BaseSettings):
         found = celery_url(url or info.data.get("redis_url")) or cls.embedded_broker
         if found is None:
             raise ValueError(
-                "name a broker, such as redis://host:6379/0; or REDIS_URL; or filesystem:// where "
-                "web and worker share a disk"
+                "set it or REDIS_URL to a broker, such as redis://host:6379/0; filesystem:// is "
+                "for development only"
             )
         return found
 
@@ -308,7 +306,8 @@ class Settings(BaseSettings):
         found = celery_url(url or info.data.get("redis_url")) or beside.get(broker.split(":")[0])
         if broker and (found is None or found.startswith(("amqp:", "rpc:"))):
             raise ValueError(
-                "name a store that keeps results, such as redis://host:6379/1; the broker does not"
+                "set it or REDIS_URL to a result store, such as redis://host:6379/1; RabbitMQ "
+                "keeps no results"
             )
         return found
     # {% endif %}

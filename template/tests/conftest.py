@@ -206,19 +206,20 @@ def bucket(app: Flask, s3_client: Any, monkeypatch: pytest.MonkeyPatch) -> Bucke
 
 @pytest.fixture
 def work(app: Flask) -> Callable[[], None]:
-    """Do in this thread what a worker does with each message, until there is none."""
+    """Run the queued jobs in this thread, as a worker does."""
     celery_app = app.extensions["celery"]
 
     def work_off() -> None:
         with celery_app.connection_for_read() as connection:
-            queue = celery_app.amqp.queues["celery"].bind(connection.default_channel)
+            name = celery_app.conf.task_default_queue
+            queue = celery_app.amqp.queues[name].bind(connection.default_channel)
             queue.declare()
             while message := queue.get():
                 message.ack()
                 task = celery_app.tasks[message.headers["task"]]
                 Request(message, app=celery_app, task=task).execute()
 
-    work_off()  # what an earlier test has left
+    work_off()  # jobs of earlier tests
     return work_off
 # {% endif %}
 # {% if "socketio" in components %}

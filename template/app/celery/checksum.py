@@ -1,17 +1,17 @@
-"""The kind ``checksum``: the example to copy."""
+"""The job ``checksum``: an example to copy."""
 
 from hashlib import sha256
 
 from app.api import Schema
-from app.celery.kinds import job
+from app.celery.registry import job
 
 
 class ChecksumIn(Schema):
-    """What is added up."""
+    """The text to hash."""
 
     text: str
 
 
 @job("checksum")
-def checksum(given: ChecksumIn) -> dict[str, str]:
-    return {"sha256": sha256(given.text.encode()).hexdigest()}
+def checksum(body: ChecksumIn) -> dict[str, str]:
+    return {"sha256": sha256(body.text.encode()).hexdigest()}

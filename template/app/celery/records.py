@@ -1,4 +1,4 @@
-"""What is known of a job besides its result, kept in the result store from its submission on."""
+"""What is known about a job besides its result. It is kept in the result store, like a result."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,7 @@ RECORDED = "RECORDED"
 
 @dataclass(frozen=True)
 class Record:
-    """A job that was submitted. ``owner`` is an account's id where there are accounts."""
+    """A submitted job. ``owner`` is the id of an account, or empty in a service without them."""
 
     kind: str
     owner: str
@@ -17,7 +17,6 @@ class Record:
 
 
 def key_of(job_id: str) -> str:
-    """The id that the store keeps a job's record under, as if it were a result."""
     return f"job-{job_id}"
 
 
@@ -26,6 +25,6 @@ def write(backend: Any, job_id: str, record: Record) -> None:
 
 
 def read(backend: Any, job_id: str) -> Record | None:
-    """None where there is no such job, or where it was so long ago that it has expired."""
+    """Return the record of a job, or None if the job is unknown or has expired."""
     meta = backend.get_task_meta(key_of(job_id), cache=False)
     return Record(**meta["result"]) if meta["status"] == RECORDED else None

@@ -14,8 +14,8 @@ from app.celery import service
 from app.celery.schemas import Job, JobAccepted, JobIn, JobOut
 from app.errors import unavailable
 
-#: Seconds for which nobody tries again what has just failed.
-PAUSE = 1.0
+#: Seconds for which requests fail fast after the broker or the result store failed.
+FAIL_FAST = 1.0
 
 blueprint = Blueprint("jobs", __name__, url_prefix=f"{PREFIX}/jobs")
 
@@ -23,30 +23,30 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 @blueprint.before_request
-def turn_away() -> Response | None:
-    """Right after a failure, have nobody else wait for the same time-out in all threads."""
-    failed: float = current_app.extensions["jobs_failed"]
-    return sorry() if monotonic() - failed < PAUSE else None
+def fail_fast() -> Response | None:
+    """Keep requests from waiting for the same timeout in every thread."""
+    failed_at = current_app.extensions.get("jobs_failed_at", 0.0)
+    return jobs_unavailable() if monotonic() - failed_at < FAIL_FAST else None
 
 
 @blueprint.errorhandler(BackendError)
 @blueprint.errorhandler(OperationalError)
 @blueprint.errorhandler(OSError)
 @blueprint.errorhandler(RedisError)
-def handle_queue_down(error: Exception) -> Response:
-    log.error("the broker or the result store does not answer", error=repr(error))
-    current_app.extensions["jobs_failed"] = monotonic()
-    return sorry()
+def handle_outage(error: Exception) -> Response:
+    log.error("broker or result store unavailable", error=repr(error))
+    current_app.extensions["jobs_failed_at"] = monotonic()
+    return jobs_unavailable()
 
 
-def sorry() -> Response:
-    return unavailable("Jobs cannot be taken or looked up right now. Try again soon.")
+def jobs_unavailable() -> Response:
+    return unavailable("Jobs are temporarily unavailable. Try again later.")
 
 
 @blueprint.post("")
 @endpoint(returns=JobAccepted, status=202, errors=(503,))
 def submit_job(body: JobIn) -> tuple[JobAccepted, dict[str, str]]:
-    """Have a job done in the background; ``Location`` tells how far it is."""
+    """Submit a background job. Poll the URL in ``Location`` for its status."""
     job = service.submit(body)
     return job, {"Location": url_for("jobs.get_job", job_id=job.id)}
 
@@ -54,15 +54,12 @@ def submit_job(body: JobIn) -> tuple[JobAccepted, dict[str, str]]:
 @blueprint.get("/<uuid:job_id>")
 @endpoint(returns=JobOut, errors=(503,))
 def get_job(job_id: UUID) -> Job:
-    """A job's state, and its result or error where it has ended."""
+    """Get the status of a job, and its result or error once it has ended."""
     return service.get(job_id)
 
 
 @blueprint.delete("/<uuid:job_id>")
 @endpoint(returns=JobOut, errors=(503,))
 def cancel_job(job_id: UUID) -> Job:
-    """Cancel a job, also one that runs.
-
-    One that has ended already stays as it is.
-    """
+    """Cancel a job, even while it runs. A job that has ended is left unchanged."""
     return service.cancel(job_id)

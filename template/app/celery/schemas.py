@@ -1,4 +1,4 @@
-"""What clients send to have a job done, and what they read of it."""
+"""Requests and responses of ``/api/v1/jobs``."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from app.api import Schema
 
 
 class JobIn(Schema):
-    """A job: its kind, and what that kind takes."""
+    """A job to run: its kind, and the input of that kind."""
 
     kind: str
     input: dict[str, JsonValue]
@@ -23,29 +23,29 @@ class JobAccepted(Schema):
 
 
 class Job(JobAccepted):
-    """A job; ``state`` is one of Celery's names, ``progress`` goes from 0 to 1."""
+    """A job. ``state`` is one of Celery's states; ``progress`` goes from 0 to 1."""
 
     progress: float = Field(ge=0, le=1)
 
 
 class SucceededJob(Job):
-    """A job that has ended well."""
+    """A job that succeeded."""
 
     result: Any
 
 
 class Failure(Schema):
-    """Why a job failed: a word to decide by, and a sentence to read."""
+    """Why a job failed: a code for programs, and a sentence for people."""
 
     kind: str
     detail: str
 
 
 class FailedJob(Job):
-    """A job that has failed."""
+    """A job that failed."""
 
     error: Failure
 
 
 class JobOut(RootModel[SucceededJob | FailedJob | Job]):
-    """A job, with its result or its error where it has ended."""
+    """A job, with its result or error once it has ended."""

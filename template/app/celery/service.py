@@ -1,4 +1,4 @@
-"""Jobs: how they are submitted, read and cancelled."""
+"""Submit, read and cancel jobs."""
 
 from dataclasses import replace
 from typing import Any
@@ -14,53 +14,58 @@ from structlog.contextvars import get_contextvars
 from werkzeug.exceptions import NotFound
 
 from app.api import field_errors
-from app.celery import queue, records
+from app.celery import records
 from app.celery.application import get_celery
-from app.celery.kinds import KINDS
+# {% if "socketio" in components %}
+from app.celery.execution import JobError, notify
+# {% else %}
+from app.celery.execution import JobError
+# {% endif %}
 from app.celery.metrics import SUBMITTED
 from app.celery.records import Record
-# {% if "socketio" in components %}
-from app.celery.runs import JobError, changed
-# {% else %}
-from app.celery.runs import JobError
-# {% endif %}
+from app.celery.registry import REGISTRY
 from app.celery.schemas import FailedJob, Failure, Job, JobAccepted, JobIn, SucceededJob
 from app.errors import Invalid, field_error
 
-#: Exceptions that end a job from outside, and what its owner reads.
-ENDED = {
-    "SoftTimeLimitExceeded": Failure(kind="time_limit", detail="The job took too long."),
-    "TimeLimitExceeded": Failure(kind="time_limit", detail="The job took too long."),
-    "WorkerLostError": Failure(kind="worker_lost", detail="The job's worker was lost."),
+#: Seconds to wait until RabbitMQ confirms a message.
+CONFIRM_TIMEOUT = 0.75
+
+TIMED_OUT = Failure(kind="time_limit", detail="The job took too long.")
+#: Exceptions that end a job from outside, by name, and what clients read.
+FAILURES = {
+    "SoftTimeLimitExceeded": TIMED_OUT,
+    "TimeLimitExceeded": TIMED_OUT,
+    "WorkerLostError": Failure(kind="worker_lost", detail="The job's worker died."),
 }
 UNAVAILABLE = Failure(
-    kind="unavailable", detail="Something that the job depends on did not answer. Submit it again."
+    kind="unavailable", detail="A service that the job depends on is unavailable. Try again later."
 )
-INTERNAL = Failure(
-    kind="internal", detail="Something went wrong on our side. The job's id finds it in our logs."
-)
+INTERNAL = Failure(kind="internal", detail="Internal error. The logs have it under the job's id.")
 
 
 def submit(job: JobIn) -> JobAccepted:
-    """Have a worker do it.
+    """Queue a job.
 
     Raises:
-        app.errors.Invalid: there is no such kind, or it does not take that input.
+        app.errors.Invalid: the kind is unknown, or the input does not validate.
     """
-    kind = KINDS.get(job.kind)
+    kind = REGISTRY.get(job.kind)
     if kind is None:
-        raise Invalid([field_error("kind", f"There are: {', '.join(sorted(KINDS))}.")])
-    text = to_json(job.input)
+        raise Invalid([field_error("kind", f"Must be one of: {', '.join(sorted(REGISTRY))}.")])
+    body = to_json(job.input)
     try:
-        kind.model.model_validate_json(text)
+        kind.model.model_validate_json(body)
     except ValidationError as error:
         raise Invalid([inside_input(fault) for fault in field_errors(error, "")]) from None
     job_id, celery_app = str(uuid4()), get_celery()
-    request_id = get_contextvars().get("request_id", "")
-    queue.send(celery_app, job_id, Record(kind.name, owner(), request_id), text.decode())
+    record = Record(kind.name, owner(), get_contextvars().get("request_id", ""))
+    records.write(celery_app.backend, job_id, record)
+    celery_app.tasks[kind.name].apply_async(
+        (body.decode(),), task_id=job_id, argsrepr="…", confirm_timeout=CONFIRM_TIMEOUT
+    )
     SUBMITTED.labels(kind.name).inc()
     # {% if "socketio" in components and "jwt" in components %}
-    changed(job_id)
+    notify(job_id)
     # {% endif %}
     return JobAccepted(id=job_id, kind=kind.name, state=states.PENDING)
 
@@ -70,7 +75,7 @@ def inside_input(fault: dict[str, str]) -> dict[str, str]:
 
 
 def owner() -> str:
-    """Who submits, and who alone may read it then."""
+    """The account that sends the request. Only it can read and cancel its jobs."""
     # {% if "jwt" in components %}
     return str(current_user.id)
     # {% else %}
@@ -79,14 +84,14 @@ def owner() -> str:
 
 
 def find(job_id: UUID) -> Record:
-    """The record of one's own job.
+    """Return the record of a job that belongs to whoever asks.
 
     Raises:
-        werkzeug.exceptions.NotFound: there is none, or none any more.
+        werkzeug.exceptions.NotFound: there is no such job, or it belongs to another account.
     """
     record = records.read(get_celery().backend, str(job_id))
     if record is None or record.owner != owner():
-        raise NotFound("There is no such job, or its result has expired.")
+        raise NotFound("No such job, or its result has expired.")
     return record
 
 
@@ -95,16 +100,16 @@ def get(job_id: UUID) -> Job:
 
 
 def cancel(job_id: UUID) -> Job:
-    """Stop a job, if it has not ended yet; the record tells workers that come later."""
-    record = find(job_id)
+    """Cancel a job that has not ended. Its record stops workers that receive it later."""
+    record, celery_app = find(job_id), get_celery()
     job = describe(str(job_id), record)
     if job.state in states.READY_STATES:
         return job
     record = replace(record, cancelled=True)
-    records.write(get_celery().backend, str(job_id), record)
-    get_celery().control.revoke(str(job_id), terminate=True)
+    records.write(celery_app.backend, str(job_id), record)
+    celery_app.control.revoke(str(job_id), terminate=True)
     # {% if "socketio" in components %}
-    changed(str(job_id))
+    notify(str(job_id))
     # {% endif %}
     return describe(str(job_id), record)
 
@@ -124,16 +129,16 @@ def describe(job_id: str, record: Record) -> Job:
 
 
 def failure(kind: str, error: BaseException) -> Failure:
-    """What the owner of a job may know of the exception that ended it."""
+    """What a client may know about the exception that ended a job."""
     if isinstance(error, JobError):
         return Failure(kind=error.kind, detail=error.detail)
-    if kind in KINDS and isinstance(error, KINDS[kind].transient):
+    if kind in REGISTRY and isinstance(error, REGISTRY[kind].transient):
         return UNAVAILABLE
-    return ENDED.get(type(error).__name__, INTERNAL)
+    return FAILURES.get(type(error).__name__, INTERNAL)
 
 
 def ping() -> None:
-    """Raise where the broker or the result store does not answer."""
+    """Raise if the broker or the result store is unavailable."""
     records.read(get_celery().backend, "")
     with get_celery().connection_for_write() as connection:
         connection.ensure_connection(max_retries=1, timeout=1)

@@ -9,8 +9,8 @@ from pydantic import Field
 from werkzeug.exceptions import HTTPException
 
 from app.api import Schema
-from app.celery.kinds import job
-from app.celery.runs import JobError
+from app.celery.execution import JobError
+from app.celery.registry import job
 from app.deepface.images import read_image
 from app.deepface.service import FaceModels
 

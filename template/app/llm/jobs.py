@@ -1,7 +1,7 @@
 """The kind of job ``llm.chat``, for long prompts."""
 
-from app.celery.kinds import job
-from app.celery.runs import JobError
+from app.celery.execution import JobError
+from app.celery.registry import job
 from app.errors import Invalid
 from app.llm.errors import TRANSIENT, ProviderError
 from app.llm.schemas import Answer, Prompt

@@ -27,7 +27,7 @@ from app.api import Schema
 # {% endif %}
 from app.celery import records, service
 from app.celery.application import get_celery
-from app.celery.runs import LISTENERS
+from app.celery.execution import LISTENERS
 from app.celery.schemas import Job
 from app.socketio import push
 # {% if "jwt" not in components %}

@@ -7,8 +7,8 @@ from flask import current_app
 from pydantic import Field
 
 from app.api import Schema
-from app.celery.kinds import at_start, job
-from app.celery.runs import progress
+from app.celery.execution import progress
+from app.celery.registry import at_start, job
 from app.serving.arrays import MAX_ROWS
 from app.serving.predictions import to_rows
 from app.serving.store import ModelError

@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 from pydantic import BaseModel, ValidationError
 
 # {% if "celery" in components %}
-from app.celery.runs import JobError
+from app.celery.execution import JobError
 # {% endif %}
 from app.errors import Invalid
 from app.llm import Answer, Prompt, ProviderError, get_models

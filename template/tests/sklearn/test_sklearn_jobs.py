@@ -4,7 +4,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from app.celery.kinds import STARTS
+from app.celery.registry import AT_START
 from app.sklearn import jobs
 from app.sklearn.jobs import PredictJob
 from app.sklearn.service import SklearnLoader
@@ -32,7 +32,7 @@ def test_invalid_rows_are_422(client: FlaskClient, rows: object) -> None:
 
 
 def test_worker_process_loads_the_model(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert jobs.load_model in STARTS
+    assert jobs.load_model in AT_START
     loader: SklearnLoader = app.extensions["sklearn"]
     monkeypatch.setattr(loader, "classifier", None)
     with app.app_context():

@@ -76,7 +76,7 @@ def test_watching_an_unknown_job_is_an_error(connect: Connect) -> None:
 def test_without_redis_jobs_are_polled(
     app: Flask, client: FlaskClient, connect: Connect, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.celery.runs.LISTENERS", [])  # a worker can't reach this process
+    monkeypatch.setattr("app.celery.execution.LISTENERS", [])  # a worker can't reach this process
     monkeypatch.setattr("app.socketio.jobs.sleep", lambda _: work())
     poller = JobPoller(app)
     socket, job_id = connect(), submit(client)

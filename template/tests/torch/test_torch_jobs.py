@@ -4,7 +4,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from app.celery.kinds import STARTS
+from app.celery.registry import AT_START
 from app.torch import jobs
 from app.torch.jobs import PredictJob
 from app.torch.service import TorchLoader
@@ -33,7 +33,7 @@ def test_invalid_examples_are_422(client: FlaskClient, inputs: object) -> None:
 
 
 def test_worker_process_loads_the_model(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert jobs.load_model in STARTS
+    assert jobs.load_model in AT_START
     loader: TorchLoader = app.extensions["torch"]
     monkeypatch.setattr(loader, "classifier", None)
     with app.app_context():

@@ -1,4 +1,4 @@
-"""How a job runs in a worker, whatever its kind."""
+"""How a worker runs a job, of whatever kind."""
 
 from collections.abc import Callable
 from time import perf_counter
@@ -14,11 +14,11 @@ from pydantic_core import to_json
 from app.celery import records
 from app.celery.metrics import DURATION
 
-#: Seconds between two entries of a job's progress.
+#: Seconds between two updates of a job's progress.
 PROGRESS_INTERVAL = 0.2
 
 # {% if "socketio" in components %}
-#: Called with the id of a job when its state or its progress has changed.
+#: Functions to call with the id of a job when its state or progress changes.
 LISTENERS: list[Callable[[str], None]] = []
 
 # {% endif %}
@@ -26,7 +26,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class JobError(Exception):
-    """A job cannot be done; its owner reads ``kind``, a word, and ``detail``, a sentence."""
+    """The job failed for a reason that its client should read: a ``kind`` and a ``detail``."""
 
     def __init__(self, kind: str, detail: str) -> None:
         super().__init__(kind, detail)
@@ -35,31 +35,31 @@ class JobError(Exception):
 
 
 def progress(fraction: float) -> None:
-    """Tell the owner of the running job how much of it is done, from 0 to 1."""
-    if current_task and perf_counter() - current_task.request.progress_told >= PROGRESS_INTERVAL:
-        tell(current_task, fraction)
+    """Report the progress of the running job, from 0 to 1. Outside of a job it does nothing."""
+    if current_task and perf_counter() - current_task.request.reported >= PROGRESS_INTERVAL:
+        report(current_task, fraction)
 
 
-def tell(task: Any, fraction: float) -> None:
-    task.request.progress_told = perf_counter()
+def report(task: Any, fraction: float) -> None:
+    task.request.reported = perf_counter()
     meta = {"progress": fraction, "deliveries": task.request.deliveries}
     task.update_state(state=states.STARTED, meta=meta)
     # {% if "socketio" in components %}
-    changed(task.request.id)
+    notify(task.request.id)
 
 
-def changed(job_id: str) -> None:
-    """Tell those who listen. A job does not fail because they do."""
+def notify(job_id: str) -> None:
+    """Call the listeners. Their errors are logged, and do not fail the job."""
     for listener in LISTENERS:
         try:
             listener(job_id)
         except Exception:
-            log.exception("nobody was told of a change")
+            log.exception("job listener failed")
     # {% endif %}
 
 
-def perform(task: Any, run: Callable[[], Any]) -> Any:
-    """Run a job once: not if it has ended, was cancelled or took its worker along too often.
+def execute(task: Any, function: Callable[[], Any]) -> Any:
+    """Run a job, unless it has ended, was cancelled, or was interrupted too often.
 
     Raises:
         celery.exceptions.Ignore: there is nothing to do.
@@ -70,31 +70,27 @@ def perform(task: Any, run: Callable[[], Any]) -> Any:
     record = records.read(backend, request.id)
     meta = backend.get_task_meta(request.id, cache=False)
     if record is None or record.cancelled or meta["status"] in states.READY_STATES:
-        log.info("job dropped", state=meta["status"], known=record is not None)
+        log.info("job skipped", state=meta["status"], expired=record is None)
         raise Ignore
     structlog.contextvars.bind_contextvars(request_id=record.request_id)
-    request.deliveries = deliveries_before(meta) + 1
+    # A job that is STARTED already was interrupted: its worker died or was stopped.
+    interrupted = meta["status"] == states.STARTED
+    request.deliveries = meta["result"]["deliveries"] + 1 if interrupted else 1
     if request.deliveries > current_app.config["JOB_MAX_DELIVERIES"]:
-        raise JobError("worker_lost", "The job ended its worker each time that it ran.")
-    tell(task, 0.0)
+        raise JobError("worker_lost", "The job was interrupted each time it ran.")
+    report(task, 0.0)
     started, outcome = perf_counter(), "failed"
     try:
-        result = run()
+        result = function()
         if isinstance(result, BaseModel):
             result = result.model_dump(mode="json")
-        to_json(result)  # a result that no client could be given, such as broken text, fails here
+        to_json(result)  # fail here, rather than in each response, if it is not JSON
         outcome = "succeeded"
-    except MemoryError:  # Celery would end the whole worker
-        raise JobError("memory", "The job takes more memory than there is.") from None
+    except MemoryError:  # would end the whole worker
+        raise JobError("memory", "The job ran out of memory.") from None
     finally:
         seconds = perf_counter() - started
         DURATION.labels(task.name).observe(seconds)
         attempt, milliseconds = request.retries + 1, round(seconds * 1000, 2)
         log.info(f"job {outcome}", attempt=attempt, duration_ms=milliseconds)
     return result
-
-
-def deliveries_before(meta: dict[str, Any]) -> int:
-    """How often a job began without coming to any end."""
-    started = meta["status"] == states.STARTED and isinstance(meta["result"], dict)
-    return int(meta["result"]["deliveries"]) if started else 0
