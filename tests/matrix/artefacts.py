@@ -22,6 +22,7 @@ from tests.combinations import Combination
 PLATFORM_VARIABLES = {
     *("APP_ENV", "HOST", "PORT", "SECRETS_DIR", "WEB_CONCURRENCY", "WEB_THREADS"),
     *("AWS_ACCESS_KEY_ID", "AWS_DEFAULT_REGION", "AWS_REQUEST_CHECKSUM_CALCULATION"),
+    "REMAP_SIGTERM",  # of Celery
     "AWS_SECRET_ACCESS_KEY",
 }
 #: Requirements that the service uses without importing them.

@@ -183,7 +183,7 @@ def test_only_limited_responses_have_retry_after(anonymous: FlaskClient) -> None
         ("REDIS_URL", "redis://host:port/0"),
     ],
 )
-def test_error_names_the_invalid_setting(settings: dict[str, object], name: str, value: str) -> None:
+def test_error_names_the_setting(settings: dict[str, object], name: str, value: str) -> None:
     with pytest.raises(ConfigError, match=name):
         create_app(settings | {name: value})
 

@@ -91,9 +91,7 @@ def test_link_keeps_other_query_parameters(app: Flask, client: FlaskClient) -> N
     }
 
 
-def test_link_is_relative_without_a_valid_host(
-    app: Flask, client: FlaskClient
-) -> None:
+def test_link_is_relative_without_a_valid_host(app: Flask, client: FlaskClient) -> None:
     with app.app_context():
         fill(2)
     response = client.get("/api/v1/posts?limit=1", headers={"Host": "a b"})
