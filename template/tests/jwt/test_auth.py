@@ -206,9 +206,7 @@ def test_registrations_are_limited(app: Flask, anonymous: FlaskClient) -> None:
     assert statuses == [422, 429]
 
 
-def test_business_routes_require_a_token(
-    app: Flask, anonymous: FlaskClient
-) -> None:
+def test_business_routes_require_a_token(app: Flask, anonymous: FlaskClient) -> None:
     public = {"auth.register", "auth.login", "auth.refresh"}
     business = [rule for rule in app.url_map.iter_rules() if rule.rule.startswith(PREFIX)]
     assert len(business) > len(public)
