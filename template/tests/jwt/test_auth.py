@@ -308,9 +308,7 @@ def test_logout_revokes_the_family(app: Flask, anonymous: FlaskClient) -> None:
     assert refresh(anonymous, pair.refresh_token).status_code == 401
 
 
-def test_revocations_outlive_the_tokens(
-    app: Flask, anonymous: FlaskClient
-) -> None:
+def test_revocations_outlive_the_tokens(app: Flask, anonymous: FlaskClient) -> None:
     first = log_in(app, add_user(app))
     second = refresh(anonymous, first.refresh_token).get_json()
     assert refresh(anonymous, first.refresh_token).status_code == 401
