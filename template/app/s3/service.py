@@ -33,8 +33,9 @@ def get_storage() -> "BucketStorage | SignedStorage":
 
 
 def allow_large_files() -> None:
-    """Files are never in memory, so they may be larger than other requests."""
-    request.max_content_length = current_app.config["FILE_MAX_SIZE"] + FORM_OVERHEAD
+    """Files are never in memory, so they may be larger than other request bodies."""
+    if request.mimetype == "multipart/form-data":
+        request.max_content_length = current_app.config["FILE_MAX_SIZE"] + FORM_OVERHEAD
 
 
 def store(file: FileStorage) -> FileOut:

@@ -143,6 +143,12 @@ def test_a_file_that_is_too_large_is_413(app: Flask, client: FlaskClient) -> Non
     assert send(client, bytes(100_000)).status_code == 413
 
 
+def test_other_bodies_have_the_limit_of_the_service(app: Flask, client: FlaskClient) -> None:
+    app.config["MAX_CONTENT_LENGTH"] = 1000
+    post = {"filename": "x" * 1000, "content_type": "text/plain"}
+    assert client.post(f"{URL}/presigned", json=post).status_code == 413
+
+
 def test_a_url_downloads_a_file_without_a_token(app: Flask, client: FlaskClient) -> None:
     url = send(client, name="é.txt").headers["Location"]
     answer = client.get(f"{url}/url?expires_in=60").get_json()
