@@ -1,9 +1,12 @@
 """Chat through boto3, over HTTP, with a scripted server in the place of Amazon Bedrock."""
 
 import json
+import os
+import re
 from binascii import crc32
 from collections.abc import Callable
 from struct import pack
+from threading import active_count
 from time import sleep
 from typing import Any
 
@@ -278,3 +281,30 @@ def test_prompts_are_not_logged(
     client.post(CHAT, json={"message": "a private matter"})
     assert "language model called" in caplog.text
     assert "private" not in caplog.text
+
+
+def test_failures_leave_no_threads_and_no_descriptors(
+    client: FlaskClient, configure: object, httpserver: HTTPServer
+) -> None:
+    answers = [
+        failure(429, "ThrottlingException"),
+        Response("<html>", 502),
+        Response("garbage", 200),
+        stream_of(delta("Hel")),
+    ]
+
+    def fail_in_turn() -> None:
+        for number in range(40):
+            httpserver.clear()
+            answer = answers[number // 2 % len(answers)]
+            httpserver.expect_request(re.compile("/model/")).respond_with_response(answer)
+            body = {"message": "Hi", "stream": number % 2 == 1}
+            response = client.post(CHAT, json=body)
+            assert response.status_code == 503 or "event: error" in response.text
+            response.close()
+
+    fail_in_turn()  # starts the threads that stay
+    threads, files = active_count(), len(os.listdir("/dev/fd"))
+    fail_in_turn()
+    assert active_count() <= threads
+    assert len(os.listdir("/dev/fd")) <= files + 2

@@ -1,7 +1,9 @@
 """Chat through the real OpenAI client, over HTTP, with a scripted server."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
+from threading import active_count
 from time import sleep
 from typing import Any
 
@@ -331,3 +333,30 @@ def test_stop_sequences_need_chat_completions(client: FlaskClient, configure: ob
     response = client.post(CHAT, json={"message": "Hi", "stop_sequences": ["."]})
     assert response.status_code == 422
     assert response.get_json()["errors"][0]["field"] == "stop_sequences"
+
+
+def test_failures_leave_no_threads_and_no_descriptors(
+    client: FlaskClient, configure: object, httpserver: HTTPServer
+) -> None:
+    answers = [
+        Response("{}", 429),
+        Response("<html>", 502),
+        Response("garbage", 200, mimetype="application/json"),
+        stream_of(delta("Hel")),
+    ]
+
+    def fail_in_turn() -> None:
+        for number in range(40):
+            httpserver.clear()
+            answer = answers[number // 2 % len(answers)]
+            httpserver.expect_request("/v1/responses").respond_with_response(answer)
+            body = {"message": "Hi", "stream": number % 2 == 1}
+            response = client.post(CHAT, json=body)
+            assert response.status_code == 503 or "event: error" in response.text
+            response.close()
+
+    fail_in_turn()  # starts the threads that stay
+    threads, files = active_count(), len(os.listdir("/dev/fd"))
+    fail_in_turn()
+    assert active_count() <= threads
+    assert len(os.listdir("/dev/fd")) <= files + 2
