@@ -64,7 +64,7 @@ LOCAL = {"127", "localhost"}
 #: What must get neither into a repository nor into an image.
 PRIVATE = (".env", ".venv/bin/python", "app/__pycache__/a.pyc", "instance/app.db")
 #: What runs commands, and names files.
-WITH_COMMANDS = ("Dockerfile", "Procfile", "README.md", "compose.yaml")
+WITH_COMMANDS = ("AGENTS.md", "Dockerfile", "Procfile", "README.md", "compose.yaml")
 
 
 def texts(service: Path) -> list[str]:
@@ -299,6 +299,7 @@ def check_readme(service: Path, combination: Combination, known: set[str]) -> No
 def required_variables(service: Path) -> list[set[str]]:
     """The rows of README's table of what production requires; of several in a row, one will do."""
     chapter = (service / "README.md").read_text().partition("## Production")[2]
+    chapter = chapter.partition("\n## ")[0]
     return [named(r"`(\w+)`", row) for row in re.findall(r"^\| (`[A-Z\d_]+`.*?) \|", chapter, re.M)]
 
 
