@@ -81,6 +81,7 @@ def service(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return render(template, tmp_path_factory.mktemp("figures") / "service", components=components())
 
 
+@pytest.mark.integration
 def test_a_services_own_tests_cover_it(service: Path) -> None:
     """Lines and branches; what talks to Redis is covered by the layer that does so."""
     assert_covered(service, "-m", "", "-k", "not postgresql and not killed")

@@ -22,7 +22,7 @@ PRESETS = {
     "minimal": [],
     "crud": ["crud", "pagination", "probes"],
     "ml": ["sklearn", "torch", "celery", "probes"],
-    "ai": ["uploads", "s3", "bedrock", "openai", "probes"],
+    "ai": ["uploads", "probes", "s3", "bedrock", "openai"],
     "everything": components(),
     "custom": [],
 }
@@ -156,9 +156,8 @@ def test_any_name_is_rendered_as_it_is(template: Path, tmp_path: Path, name: str
         ({"project_name": "two\nlines"}, "Write the name on one line"),
         ({"description": "x" * 201}, "Shorten the description to at most 200 characters."),
         ({"description": "two\nlines"}, "Write the description on one line"),
-        ({"components": ["bedrock"]}, "Not part of this version yet; leave it out."),
         ({"components": ["crud", "blockchain"]}, "is not in ['crud', 'jwt'"),
-        ({"preset": "ai"}, "choose custom."),
+        ({"preset": "aix"}, "is not in ['minimal'"),
         ({"python_version": "2.7"}, "is not in ['3.11'"),
     ],
 )

