@@ -5,9 +5,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from celery import states
-# {% if "jwt" in components %}
-from flask_jwt_extended import current_user
-# {% endif %}
 from pydantic import ValidationError
 from pydantic_core import to_json
 from structlog.contextvars import get_contextvars
@@ -26,6 +23,9 @@ from app.celery.records import Record
 from app.celery.registry import REGISTRY
 from app.celery.schemas import FailedJob, Failure, Job, JobAccepted, JobIn, SucceededJob
 from app.errors import Invalid, field_error
+# {% if "jwt" in components %}
+from app.jwt.permissions import may_access, owner_id
+# {% endif %}
 
 #: Seconds to wait until RabbitMQ confirms a message.
 CONFIRM_TIMEOUT = 0.75
@@ -58,7 +58,12 @@ def submit(job: JobIn) -> JobAccepted:
     except ValidationError as error:
         raise Invalid([inside_input(fault) for fault in field_errors(error, "")]) from None
     job_id, celery_app = str(uuid4()), get_celery()
-    record = Record(kind.name, owner(), get_contextvars().get("request_id", ""))
+    # {% if "jwt" in components %}
+    owner = str(owner_id())
+    # {% else %}
+    owner = ""
+    # {% endif %}
+    record = Record(kind.name, owner, get_contextvars().get("request_id", ""))
     records.write(celery_app.backend, job_id, record)
     celery_app.tasks[kind.name].apply_async(
         (body.decode(),), task_id=job_id, argsrepr="…", confirm_timeout=CONFIRM_TIMEOUT
@@ -74,15 +79,6 @@ def inside_input(fault: dict[str, str]) -> dict[str, str]:
     return field_error(f"input.{fault['field']}".rstrip("."), fault["detail"])
 
 
-def owner() -> str:
-    """The account that sends the request. Only it can read and cancel its jobs."""
-    # {% if "jwt" in components %}
-    return str(current_user.id)
-    # {% else %}
-    return ""
-    # {% endif %}
-
-
 def find(job_id: UUID) -> Record:
     """Return the record of a job that belongs to whoever asks.
 
@@ -90,8 +86,13 @@ def find(job_id: UUID) -> Record:
         werkzeug.exceptions.NotFound: there is no such job, or it belongs to another account.
     """
     record = records.read(get_celery().backend, str(job_id))
-    if record is None or record.owner != owner():
+    # {% if "jwt" in components %}
+    if record is None or not may_access(int(record.owner)):
         raise NotFound("No such job, or its result has expired.")
+    # {% else %}
+    if record is None:
+        raise NotFound("No such job, or its result has expired.")
+    # {% endif %}
     return record
 
 

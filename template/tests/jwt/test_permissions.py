@@ -46,6 +46,10 @@ TABLE: list[tuple[str, dict[str, Any], tuple[int, int, int, int]]] = [
     ("GET {post}", {}, (401, 200, 200, 200)),
     ("DELETE {post}", {}, (401, 403, 204, 204)),
     # {% endif %}
+    # {% if "celery" in components %}
+    ("GET {job}", {}, (401, 404, 200, 200)),
+    ("DELETE {job}", {}, (401, 404, 200, 200)),
+    # {% endif %}
     # {% if "s3" in components %}
     ("GET {file}", {}, (401, 404, 200, 200)),
     ("GET {file}/url", {}, (401, 404, 200, 200)),
@@ -84,6 +88,10 @@ def create_things(owner: FlaskClient) -> dict[str, str]:
     # {% if "pagination" in components %}
     post = owner.post("/api/v1/posts", json={"title": "Hello"})
     things["post"] = post.headers["Location"]
+    # {% endif %}
+    # {% if "celery" in components %}
+    job = owner.post("/api/v1/jobs", json={"kind": "checksum", "input": {"text": "a"}})
+    things["job"] = job.headers["Location"]
     # {% endif %}
     # {% if "s3" in components %}
     file = owner.post("/api/v1/files", data={"file": (BytesIO(b"a,b"), "a.csv")})
