@@ -72,13 +72,13 @@ MUTANTS = [
     Mutant(
         "a dependency for everybody",
         "template/pyproject.toml",
-        r'    # \{% if "s3" in components %\}\n(    "boto3>.*\n)    # \{% endif %\}\n',
+        r'    # \{% if "deepface" in components %\}\n(    "pillow.*\n)    # \{% endif %\}\n',
         r"\1",
     ),
     Mutant(
         "an untyped library that mypy is not told of",
         "template/pyproject.toml",
-        r'    # \{% if "s3" in components %\}\n    "boto3\.\*".*\n.*\n    # \{% endif %\}\n',
+        r'    # \{% if "deepface" in components %\}\n    "deepface\.\*".*\n    # \{% endif %\}\n',
         "",
     ),
     # Files.
@@ -221,8 +221,8 @@ MUTANTS = [
     Mutant(
         "a README that names a file that is not there",
         "template/README.md",
-        r'\{% if "jwt" in components %\}\n\nEvery route under',
-        "{% if True %}\n\nEvery route under",
+        r'\{% if "jwt" in components %\}\n\nRoutes under',
+        "{% if True %}\n\nRoutes under",
         only="nothing",
     ),
     Mutant(
@@ -307,7 +307,7 @@ MUTANTS = [
     Mutant(
         "an untyped library that nothing imports",
         "template/pyproject.toml",
-        r'    # \{% if "s3" in components %\}\n(    "boto3\.\*".*\n.*\n)    # \{% endif %\}\n',
+        r'    # \{% if "deepface" in components %\}\n(    "deepface\.\*".*\n)    # \{% endif %\}\n',
         r"\1",
         only="nothing",
     ),
