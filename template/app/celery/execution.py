@@ -79,7 +79,7 @@ def execute(task: Any, function: Callable[[], Any]) -> Any:
     if request.deliveries > current_app.config["JOB_MAX_DELIVERIES"]:
         raise JobError("worker_lost", "The job was interrupted each time it ran.")
     report(task, 0.0)
-    started, outcome = perf_counter(), "failed"
+    started, outcome = perf_counter(), "interrupted"
     try:
         result = function()
         if isinstance(result, BaseModel):
@@ -87,7 +87,11 @@ def execute(task: Any, function: Callable[[], Any]) -> Any:
         to_json(result)  # fail here, rather than in each response, if it is not JSON
         outcome = "succeeded"
     except MemoryError:  # would end the whole worker
+        outcome = "failed"
         raise JobError("memory", "The job ran out of memory.") from None
+    except Exception:
+        outcome = "failed"
+        raise
     finally:
         seconds = perf_counter() - started
         DURATION.labels(task.name).observe(seconds)

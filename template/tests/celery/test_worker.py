@@ -3,15 +3,13 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from runpy import run_path
 from ssl import CERT_REQUIRED
-# {% if "jwt" in components %}
-from types import SimpleNamespace
-# {% endif %}
 from uuid import UUID
 
 import pytest
@@ -166,7 +164,7 @@ def interrupt(body: File) -> None:
 @pytest.fixture(params=["redis", "files"])
 def servers(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     """The variables that web and worker share."""
-    shared = {"APP_ENV": "test", "KEY_PREFIX": tmp_path.name.replace("[", "").replace("]", "")}
+    shared = {"APP_ENV": "test", "KEY_PREFIX": tmp_path.name}
     if request.param == "redis":
         url = celery_url(request.getfixturevalue("redis_url"))
         return shared | {"CELERY_BROKER_URL": str(url)}
@@ -179,7 +177,8 @@ def web(
 ) -> Iterator[None]:
     """The service that submits jobs."""
     # {% if "jwt" in components %}
-    monkeypatch.setattr(service, "current_user", SimpleNamespace(id=1))
+    monkeypatch.setattr(service, "owner_id", lambda: 1)
+    monkeypatch.setattr(service, "may_access", lambda owner: owner == 1)
     # {% endif %}
     with create_app(settings | servers).test_request_context():
         yield
@@ -189,10 +188,11 @@ def web(
 def worker(servers: dict[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
     """A worker as the Procfile starts it, which knows the jobs of this module too."""
     command = (ROOT / "Procfile").read_text().partition("worker: ")[2].splitlines()[0]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     process = subprocess.Popen(
         [*command.split(), "--include", __name__],
         cwd=ROOT,
-        env=os.environ | servers | {"WORKER_CONCURRENCY": "2"},
+        env=os.environ | servers | {"WORKER_CONCURRENCY": "2", "PATH": path},
         start_new_session=True,
     )
     try:
