@@ -111,7 +111,10 @@ def check_application(combination: Combination, service: Path) -> None:
     from app import create_app  # type: ignore[import-not-found]  # the render's
     from app.config import Settings  # type: ignore[import-not-found]
 
-    app = create_app({"APP_ENV": "test"})
+    values: dict[str, object] = {"APP_ENV": "test"}
+    if {"sklearn", "torch"} & set(combination.components):
+        values["MODELS_AT_START"] = False  # the service's own tests train models
+    app = create_app(values)
     rules = {
         f"{method} {rule.rule}"
         for rule in app.url_map.iter_rules()
@@ -123,9 +126,6 @@ def check_application(combination: Combination, service: Path) -> None:
     check_settings(service)
     check_commands(app, service)
     client = app.test_client()
-    for name in combination.components:  # asked for a model, it would train one; tests do that
-        if hasattr(app.extensions.get(name), "trains"):
-            app.extensions[name].trains = False
     answers = {rule: answer(client, rule) for rule in rules}
     refusing = {rule for rule, status in answers.items() if status == 401}
     assert_same("guarded routes", refusing, oracle.guarded(combination))
@@ -135,6 +135,9 @@ def check_application(combination: Combination, service: Path) -> None:
     documented = {f"{m.upper()} {path}" for path, operations in paths.items() for m in operations}
     business = {re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule) for rule in rules if " /api/" in rule}
     assert business <= documented, f"not documented: {sorted(business - documented)}"
+    if "sqlalchemy" in app.extensions:
+        with app.app_context():
+            app.extensions["sqlalchemy"].engine.dispose()
 
 
 def check_examples(client: Any, service: Path) -> None:
