@@ -7,7 +7,8 @@ import re
 from collections.abc import Callable, Iterable
 from random import getrandbits
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import structlog
 from flask import Flask
@@ -15,9 +16,6 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from app.metrics import record
 from app.security import HEADERS, HSTS, client_address
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 Headers = list[tuple[str, str]]
 

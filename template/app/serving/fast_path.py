@@ -8,14 +8,11 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from io import BytesIO
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from flask import Flask
 
 from app.api import JSON
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 
 def add_fast_path(app: Flask, endpoint: str, answer: Callable[[bytes], bytes]) -> None:
