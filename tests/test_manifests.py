@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from tests import oracle
-from tests.combinations import Combination, covering, render
+from tests.combinations import ROOT, Combination, covering, render
 from tests.kubernetes import build, kubectl
 
 pytestmark = pytest.mark.manifests
@@ -163,6 +163,7 @@ def test_compose_and_workflows_follow_their_schemas(everything: Path) -> None:
     schema = "--builtin-schema=vendor.github-workflows"
     run("check-jsonschema", schema, *map(str, workflows))
     run("zizmor", "--offline", ".", cwd=everything)
+    run("zizmor", "--offline", ".github", cwd=ROOT)
 
 
 def test_gitlab_ci_follows_its_schema(template: Path, tmp_path: Path) -> None:
