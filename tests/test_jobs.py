@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -94,7 +95,9 @@ def service(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Worker:
-    """A worker in a process group of its own."""
+    """A worker with its own node name, in a process group of its own."""
+
+    numbers = count(1)
 
     def __init__(self, service: Path, environment: dict[str, str]) -> None:
         line = (service / "Procfile").read_text().partition("worker: ")[2].splitlines()[0]
@@ -102,7 +105,7 @@ class Worker:
         path = {"PATH": f"{SCRIPTS}:{os.environ['PATH']}"}
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                line.split(),
+                [*line.split(), f"--hostname=worker{next(self.numbers)}@%h"],
                 cwd=service,
                 env=os.environ | environment | path,
                 stdout=output,
