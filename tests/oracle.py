@@ -32,6 +32,7 @@ NEEDS: dict[str, set[str]] = {
     "app/llm/jobs.py": {"celery"},
     "app/llm/live.py": {"socketio"},
     "app/migrations.py": WITH_TABLES,
+    "app/serving/jobs.py": {"celery"},
     "app/sklearn/jobs.py": {"celery"},
     "app/socketio/accounts.py": {"jwt"},
     "app/socketio/jobs.py": {"celery"},

@@ -1,6 +1,7 @@
 """Numbers in requests."""
 
 from io import BytesIO
+from itertools import chain
 from typing import Annotated, Any
 
 import numpy as np
@@ -18,6 +19,12 @@ LARGEST = float(np.finfo(np.float32).max)
 
 #: A finite number that fits in single precision.
 Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]
+
+
+def to_array(rows: list[list[float]]) -> FloatArray:
+    """Rows of equal length as (n, columns); in less time than ``np.array`` needs."""
+    shape = len(rows), len(rows[0])
+    return np.fromiter(chain.from_iterable(rows), np.float64, shape[0] * shape[1]).reshape(shape)
 
 
 def read_npy(body: bytes, columns: int) -> FloatArray:

@@ -1,12 +1,10 @@
 """What the training commands share."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
-
-from app.serving.store import Manifest
+from flask import current_app
 
 data_option = click.option(
     "--data",
@@ -15,17 +13,14 @@ data_option = click.option(
 )
 
 
-@contextmanager
-def progress_bar(steps: int) -> Iterator[Callable[[str], None]]:
-    """Show the progress of training; call the value with the name of each finished step."""
+def train(component: str, data: Path | None, steps: int, **options: Any) -> None:
+    """Train a component's model with a progress bar; ``options`` are the loader's own."""
+    loader = current_app.extensions[component]
     show = click.progressbar(length=steps, label="Training", item_show_func=lambda step: step or "")
     try:
         with show as bar:
-            yield lambda step: bar.update(1, step)
+            manifest = loader.train(data, lambda step: bar.update(1, step), **options)
     except OSError as error:
         raise click.ClickException(f"The model can't be written: {error}.") from None
-
-
-def report(manifest: Manifest) -> None:
     click.echo(f"Trained {manifest.version}; accuracy: {manifest.accuracy:.3f}.")
     click.echo("Restart running processes to serve it.")

@@ -1,7 +1,8 @@
 """The loaded model of an application."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -16,9 +17,16 @@ from app import probes
 from app.errors import Invalid, field_error, unavailable
 from app.serving.arrays import LARGEST, FloatArray
 from app.serving.batching import Batcher, Compute
-from app.serving.store import ModelError, ModelMissingError, ModelVersion, Reference, Store
+from app.serving.store import Manifest, ModelError, ModelMissingError, Reference, Store
+
+#: Called with the name of each finished step of training.
+Progress = Callable[[str], None]
 
 log = structlog.stdlib.get_logger(__name__)
+
+
+def show_nothing(step: str) -> None:
+    """Training without a progress bar."""
 
 
 class Classifier:
@@ -51,12 +59,12 @@ class ModelLoader(ABC):
         self.lock = Lock()
 
     @abstractmethod
-    def open(self, version: ModelVersion) -> Classifier:
+    def open(self, manifest: Manifest) -> Classifier:
         """Load this version; raises ``ModelError``."""
 
     @abstractmethod
-    def train(self) -> None:
-        """Train a first version on sample data."""
+    def train(self, data: Path | None = None, done: Progress = show_nothing) -> Manifest:
+        """Train a version on a CSV file, or on sample data."""
 
     def load(self) -> None:
         """Load the model before the first request needs it.
@@ -78,31 +86,30 @@ class ModelLoader(ABC):
                 self.classifier = self.classifier or self.open_current()
         return self.classifier
 
+    def open_current(self) -> Classifier:
+        try:
+            manifest = self.store.read()
+        except ModelMissingError:
+            if self.config["APP_ENV"] == "prod":
+                raise
+            manifest = self.train()  # a fresh checkout works at once
+        classifier = self.open(manifest)
+        name, version, device = self.store.component, manifest.version, classifier.device
+        log.info("model loaded", model=name, version=version, device=device)
+        return classifier
+
     def make_classifier(
         self,
         compute: Compute,
-        version: ModelVersion,
+        manifest: Manifest,
         tolerance: float,
         batch_rows: int,
         device: str = "cpu",
     ) -> Classifier:
         """Check the engine's answers, and batch its calls."""
-        check_reference(compute, version.manifest.reference, tolerance)
+        check_reference(compute, manifest.reference, tolerance)
         batcher = Batcher(compute, self.store.component, batch_rows)
-        return Classifier(batcher, version.manifest.labels, device)
-
-    def open_current(self) -> Classifier:
-        try:
-            version = self.store.read()
-        except ModelMissingError:
-            if self.config["APP_ENV"] == "prod":
-                raise
-            self.train()  # a fresh checkout works at once
-            version = self.store.read()
-        classifier = self.open(version)
-        name, device = version.manifest.version, classifier.device
-        log.info("model loaded", model=self.store.component, version=name, device=device)
-        return classifier
+        return Classifier(batcher, manifest.labels, device)
 
 
 def init_model(app: Flask, loader: ModelLoader) -> None:

@@ -17,6 +17,7 @@ from click import ClickException
 from pydantic import BaseModel, ValidationError
 
 from app.serving.batching import Compute
+from app.serving.data import Dataset
 
 
 class ModelError(ClickException):
@@ -57,33 +58,45 @@ class Store:
     def remedy(self) -> str:
         return f"train it with flask --app wsgi train-{self.component}"
 
-    def read(self) -> "ModelVersion":
-        """The version to serve.
+    def read(self) -> Manifest:
+        """The manifest of the version to serve.
 
         Raises:
             ModelMissingError: There is none.
-            ModelError: Its manifest can't be read.
+            ModelError: It can't be read.
         """
         try:
-            folder = self.root / (self.root / "current").read_text()
-            manifest = Manifest.model_validate_json((folder / "manifest.json").read_bytes())
+            version = (self.root / "current").read_text()
+            content = (self.root / version / "manifest.json").read_bytes()
+            return Manifest.model_validate_json(content)
         except FileNotFoundError:
             raise ModelMissingError(f"There is no model yet: {self.remedy}.") from None
         except (OSError, UnicodeError, ValidationError):
             raise ModelError(f"The model's manifest can't be read: {self.remedy}.") from None
-        return ModelVersion(self, folder, manifest)
+
+    def load(self, manifest: Manifest, name: str, loader: Callable[[bytes], Compute]) -> Compute:
+        """Load a file; raises ``ModelError`` if it is missing, was changed or isn't valid."""
+        if name not in manifest.files:
+            raise ModelError(f"The model was trained without {name}: {self.remedy}.")
+        try:
+            content = (self.root / manifest.version / name).read_bytes()
+            if sha256(content).hexdigest() == manifest.files[name]:
+                return loader(content)
+        except ImportError:
+            raise
+        except Exception as error:  # libraries raise what they like for a file they can't read
+            raise ModelError(f"{name} can't be loaded: {self.remedy}.") from error
+        raise ModelError(f"{name} doesn't match its checksum: {self.remedy}.")
 
     def write(
         self,
         files: Mapping[str, bytes],
-        *,
-        labels: list[str],
-        features: list[str],
+        data: Dataset,
         accuracy: float,
         reference: Reference,
         libraries: tuple[str, ...],
     ) -> Manifest:
-        """Add a version and make it the current one.
+        """Add a version, trained on ``data``, and make it the current one.
 
         Args:
             libraries: Installed packages whose versions the manifest records.
@@ -93,8 +106,8 @@ class Store:
         """
         manifest = Manifest(
             version=f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid4().hex[:8]}",
-            labels=labels,
-            features=features,
+            labels=data.labels,
+            features=data.features,
             accuracy=accuracy,
             libraries={name: installed_version(name) for name in libraries},
             files={name: sha256(content).hexdigest() for name, content in files.items()},
@@ -109,34 +122,3 @@ class Store:
         new.write_text(manifest.version)
         os.replace(new, self.root / "current")  # atomic: a reader sees the old or the new name
         return manifest
-
-
-@dataclass(frozen=True)
-class ModelVersion:
-    """A version of a model."""
-
-    store: Store
-    folder: Path
-    manifest: Manifest
-
-    def read(self, name: str) -> bytes:
-        """The content of a file; ``ModelError`` if it is missing or was changed."""
-        if name not in self.manifest.files:
-            raise ModelError(f"The model was trained without {name}: {self.store.remedy}.")
-        try:
-            content = (self.folder / name).read_bytes()
-        except OSError:
-            raise ModelError(f"{name} can't be read: {self.store.remedy}.") from None
-        if sha256(content).hexdigest() != self.manifest.files[name]:
-            raise ModelError(f"{name} doesn't match its checksum: {self.store.remedy}.")
-        return content
-
-    def load(self, name: str, loader: Callable[[bytes], Compute]) -> Compute:
-        """Load a file; raises ``ModelError`` if it is missing, was changed or isn't valid."""
-        content = self.read(name)
-        try:
-            return loader(content)
-        except ImportError:
-            raise
-        except Exception as error:  # libraries raise what they like for a file they can't read
-            raise ModelError(f"{name} can't be loaded: {self.store.remedy}.") from error

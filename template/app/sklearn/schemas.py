@@ -2,12 +2,11 @@
 
 from typing import Annotated, Self
 
-import numpy as np
 from pydantic import ConfigDict, Field, RootModel, model_validator
 from pydantic_core import PydanticCustomError
 
 from app.api import Schema
-from app.serving.arrays import MAX_ROWS, FloatArray, Number
+from app.serving.arrays import MAX_ROWS, FloatArray, Number, to_array
 from app.serving.predictions import Prediction, PredictionColumns
 from app.sklearn.service import FEATURES
 
@@ -35,7 +34,7 @@ class SklearnIn(Schema):
 
     def array(self) -> FloatArray:
         """(n, 4)."""
-        return np.array(self.rows or [self.features], np.float64)
+        return to_array(self.rows or [self.features])
 
 
 class SklearnPrediction(Prediction):

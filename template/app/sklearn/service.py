@@ -1,24 +1,25 @@
-"""Loading the classifier, with ONNX Runtime or scikit-learn.
+"""Loading and training the classifier.
 
 Each library is imported only where it is used: with ONNX Runtime, a web process never imports
 scikit-learn.
 """
 
 from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from app.serving.batching import Compute
-from app.serving.models import Classifier, ModelLoader
+from app.serving.data import read_csv
+from app.serving.models import Classifier, ModelLoader, Progress, show_nothing
 from app.serving.onnx import load_onnx
-from app.serving.store import ModelVersion, Store
+from app.serving.store import Manifest, Store
 
 FEATURES = 4
 ONNX_FILE = "model.onnx"
 SKOPS_FILE = "model.skops"
-INPUT = "features"
 TOLERANCE = 1e-6  # of a probability
+STEPS = 3  # of training
 #: Default maximum rows of a shared call; see ``app.serving.batching``.
 BATCH_ROWS = {"onnx": 1, "sklearn": 64}
 
@@ -26,29 +27,25 @@ BATCH_ROWS = {"onnx": 1, "sklearn": 64}
 class SklearnLoader(ModelLoader):
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__(Store(config["SKLEARN_MODEL_DIR"], "sklearn"), config)
+        self.engine: str = config["SKLEARN_ENGINE"]
 
-    def open(self, version: ModelVersion) -> Classifier:
-        engine = self.config["SKLEARN_ENGINE"]
-        if engine == "onnx":
-            threads = self.config["SKLEARN_THREADS"]
-            compute = version.load(ONNX_FILE, lambda content: load_onnx_model(content, threads))
+    def open(self, manifest: Manifest) -> Classifier:
+        if self.engine == "onnx":
+            load = partial(load_onnx, threads=self.config["SKLEARN_THREADS"])
+            compute = self.store.load(manifest, ONNX_FILE, load)
         else:
-            compute = version.load(SKOPS_FILE, load_sklearn_model)
-        batch_rows = self.config["SKLEARN_BATCH_ROWS"] or BATCH_ROWS[engine]
-        return self.make_classifier(compute, version, TOLERANCE, batch_rows)
+            compute = self.store.load(manifest, SKOPS_FILE, load_sklearn)
+        batch_rows = self.config["SKLEARN_BATCH_ROWS"] or BATCH_ROWS[self.engine]
+        return self.make_classifier(compute, manifest, TOLERANCE, batch_rows)
 
-    def train(self) -> None:
-        from app.sklearn.training import load_sample, train
+    def train(self, data: Path | None = None, done: Progress = show_nothing) -> Manifest:
+        from app.sklearn.training import FOLDS, load_sample, train
 
-        train(self.store, load_sample(), self.config["SKLEARN_ENGINE"])
-
-
-def load_onnx_model(content: bytes, threads: int) -> Compute:
-    """In double precision, like scikit-learn."""
-    return load_onnx(content, threads, INPUT, np.float64)
+        dataset = read_csv(data, FEATURES, FOLDS) if data else load_sample()
+        return train(self.store, dataset, self.engine, done)
 
 
-def load_sklearn_model(content: bytes) -> Compute:
+def load_sklearn(content: bytes) -> Compute:
     """The file may only contain types that skops trusts by default, so loading runs no code."""
     from skops.io import loads
 

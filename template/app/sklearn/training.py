@@ -1,6 +1,5 @@
 """Training. Only imported to train, because scikit-learn and the ONNX converter are large."""
 
-from collections.abc import Callable
 from typing import Any
 
 from skl2onnx import to_onnx
@@ -13,19 +12,12 @@ from sklearn.preprocessing import StandardScaler
 from skops.io import dumps
 
 from app.serving.data import Dataset
-from app.serving.models import check_reference, make_reference
+from app.serving.models import Progress, check_reference, make_reference, show_nothing
+from app.serving.onnx import load_onnx
 from app.serving.store import Manifest, Store
-from app.sklearn.service import (
-    FEATURES,
-    INPUT,
-    ONNX_FILE,
-    SKOPS_FILE,
-    TOLERANCE,
-    load_onnx_model,
-)
+from app.sklearn.service import FEATURES, ONNX_FILE, SKOPS_FILE, TOLERANCE
 
 FOLDS = 5
-STEPS = 3  # number of calls of ``done``
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "scikit-learn", "skl2onnx", "skops")
 
 
@@ -36,16 +28,12 @@ def load_sample() -> Dataset:
 
 
 def train(
-    store: Store,
-    data: Dataset,
-    engine: str = "onnx",
-    done: Callable[[str], None] = lambda step: None,
+    store: Store, data: Dataset, engine: str = "onnx", done: Progress = show_nothing
 ) -> Manifest:
     """Train a classifier and store it as the current version.
 
     Args:
         engine: With ``sklearn``, no ONNX model is exported.
-        done: Called with the name of each finished step.
 
     Raises:
         app.serving.store.ModelError: The ONNX model's answers differ from scikit-learn's.
@@ -60,23 +48,14 @@ def train(
     files = {SKOPS_FILE: dumps(model)}
     if engine == "onnx":
         files[ONNX_FILE] = export_onnx(model)
-        check_reference(load_onnx_model(files[ONNX_FILE], 1), reference, TOLERANCE)
+        check_reference(load_onnx(files[ONNX_FILE]), reference, TOLERANCE)
     done("export")
-    return store.write(
-        files,
-        labels=data.labels,
-        features=data.features,
-        accuracy=accuracy,
-        reference=reference,
-        libraries=LIBRARIES,
-    )
+    return store.write(files, data, accuracy, reference, LIBRARIES)
 
 
 def export_onnx(model: Pipeline) -> bytes:
-    graph = to_onnx(
-        model,
-        initial_types=[(INPUT, DoubleTensorType([None, FEATURES]))],
-        options={id(model): {"zipmap": False}},
-    )
+    """In double precision, like scikit-learn."""
+    rows = DoubleTensorType([None, FEATURES])
+    graph = to_onnx(model, initial_types=[("rows", rows)], options={id(model): {"zipmap": False}})
     content: bytes = graph.SerializeToString()
     return content

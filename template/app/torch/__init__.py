@@ -7,14 +7,13 @@ from app.serving.fast_path import add_fast_path
 # {% endif %}
 from app.serving.models import init_model
 # {% if "celery" in components %}
-from app.torch import jobs
+from app.torch import jobs, routes
+# {% else %}
+from app.torch import routes
 # {% endif %}
 from app.torch.commands import train_torch
 # {% if "jwt" not in components %}
-from app.torch.routes import answer, blueprint
 from app.torch.schemas import TorchIn
-# {% else %}
-from app.torch.routes import blueprint
 # {% endif %}
 from app.torch.service import TorchLoader
 # {% if "celery" in components %}
@@ -24,14 +23,14 @@ __all__ = ["init_app", "jobs"]
 
 
 def init_app(app: Flask) -> None:
-    app.register_blueprint(blueprint)
+    app.register_blueprint(routes.blueprint)
     app.cli.add_command(train_torch)
     init_model(app, TorchLoader(app.config))
     # {% if "jwt" not in components %}
 
     def answer_json(body: bytes) -> bytes:
-        given = TorchIn.model_validate_json(body)
-        return answer(app.extensions["torch"].get(), given.array())
+        rows = TorchIn.model_validate_json(body).array()
+        return routes.answer(app.extensions["torch"].get(), rows)
 
     add_fast_path(app, "torch.predict", answer_json)
     # {% endif %}

@@ -11,8 +11,8 @@ HIDDEN = 64
 CLIP = 10.0  # standard deviations from the mean
 
 
-class Classifier(nn.Module):
-    """A perceptron with two hidden layers: (n, 10) → logits (n, labels).
+class Network(nn.Module):
+    """A perceptron with two hidden layers: (n, 10) → probabilities (n, labels).
 
     It standardizes its inputs itself, so clients send raw values.
     """
@@ -37,18 +37,11 @@ class Classifier(nn.Module):
         self.mean.copy_(rows.mean(dim=0))
         self.deviation.copy_(rows.std(dim=0).clamp(min=1e-6))
 
-    def forward(self, rows: Tensor) -> Tensor:
+    def logits(self, rows: Tensor) -> Tensor:
+        """(n, 10) → (n, labels)."""
         scaled = (rows - self.mean) / self.deviation
         logits: Tensor = self.layers(scaled.clamp(-CLIP, CLIP))
         return logits
 
-
-class Probabilities(nn.Module):
-    """The network as it serves: (n, 10) → probabilities (n, labels)."""
-
-    def __init__(self, classifier: Classifier) -> None:
-        super().__init__()
-        self.classifier = classifier
-
     def forward(self, rows: Tensor) -> Tensor:
-        return torch.softmax(self.classifier(rows), dim=-1)
+        return torch.softmax(self.logits(rows), dim=-1)

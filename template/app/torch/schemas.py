@@ -2,11 +2,10 @@
 
 from typing import Annotated
 
-import numpy as np
 from pydantic import Field, RootModel
 
 from app.api import Schema
-from app.serving.arrays import MAX_ROWS, FloatArray, Number
+from app.serving.arrays import MAX_ROWS, FloatArray, Number, to_array
 from app.serving.predictions import Prediction, PredictionColumns
 from app.torch.service import INPUTS
 
@@ -21,7 +20,7 @@ class TorchIn(Schema):
 
     def array(self) -> FloatArray:
         """(n, 10)."""
-        return np.array(self.inputs, np.float64)
+        return to_array(self.inputs)
 
 
 class TorchPrediction(Prediction):

@@ -1,10 +1,12 @@
-"""Loading the network, with ONNX Runtime or PyTorch.
+"""Loading and training the network, and choosing the device.
 
 Each library is imported only where it is used: with ONNX Runtime, a web process needs no PyTorch.
 """
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,9 +14,10 @@ import structlog
 
 from app.serving.arrays import FloatArray
 from app.serving.batching import Compute
-from app.serving.models import Classifier, ModelLoader
+from app.serving.data import read_csv
+from app.serving.models import Classifier, ModelLoader, Progress, show_nothing
 from app.serving.onnx import load_onnx
-from app.serving.store import ModelError, ModelVersion, Store
+from app.serving.store import Manifest, ModelError, Store
 
 if TYPE_CHECKING:
     import torch
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 INPUTS = 10
 ONNX_FILE = "model.onnx"
 WEIGHTS_FILE = "model.safetensors"
-INPUT = "inputs"
+EPOCHS = 20
 #: Allowed differences of a probability. Other devices sum in another order, and half precision
 #: has three digits.
 TOLERANCE, CUDA_TOLERANCE, MIXED_TOLERANCE = 1e-6, 1e-4, 1e-2
@@ -32,55 +35,60 @@ BATCH_ROWS = {"onnx": 1, "cpu": 64, "cuda": 1024}
 log = structlog.stdlib.get_logger(__name__)
 
 
+@contextmanager
+def packages_required() -> Iterator[None]:
+    """Explain what to install if an import fails."""
+    try:
+        yield
+    except ImportError:
+        raise ModelError("Packages are missing: pip install '.[train]'.") from None
+
+
 class TorchLoader(ModelLoader):
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__(Store(config["TORCH_MODEL_DIR"], "torch"), config)
 
-    def open(self, version: ModelVersion) -> Classifier:
-        with packages_required():
-            if self.config["TORCH_ENGINE"] == "torch":
-                return self.open_torch(version)
-            threads = self.config["TORCH_THREADS"]
-            compute = version.load(ONNX_FILE, lambda content: load_onnx_model(content, threads))
+    @packages_required()
+    def open(self, manifest: Manifest) -> Classifier:
+        if self.config["TORCH_ENGINE"] == "torch":
+            return self.open_torch(manifest)
+        load = partial(load_onnx, threads=self.config["TORCH_THREADS"])
+        compute = self.store.load(manifest, ONNX_FILE, load)
         batch_rows = self.config["TORCH_BATCH_ROWS"] or BATCH_ROWS["onnx"]
-        return self.make_classifier(compute, version, TOLERANCE, batch_rows)
+        return self.make_classifier(compute, manifest, TOLERANCE, batch_rows)
 
-    def open_torch(self, version: ModelVersion) -> Classifier:
+    def open_torch(self, manifest: Manifest) -> Classifier:
         import torch
 
         torch.set_num_threads(self.config["TORCH_THREADS"])
         device = choose_device(self.config["TORCH_DEVICE"])
         mixed = device == "cuda" and self.config["TORCH_PRECISION"] == "mixed"
-        labels = len(version.manifest.labels)
-        compute = version.load(
-            WEIGHTS_FILE, lambda content: load_torch_model(content, labels, device, mixed)
-        )
+        load = partial(load_torch, labels=len(manifest.labels), device=device, mixed=mixed)
+        compute = self.store.load(manifest, WEIGHTS_FILE, load)
         tolerance = MIXED_TOLERANCE if mixed else CUDA_TOLERANCE if device == "cuda" else TOLERANCE
         batch_rows = self.config["TORCH_BATCH_ROWS"] or BATCH_ROWS[device]
-        return self.make_classifier(compute, version, tolerance, batch_rows, device)
+        return self.make_classifier(compute, manifest, tolerance, batch_rows, device)
 
-    def train(self) -> None:
-        with packages_required():
-            from app.torch.training import make_sample, train
+    @packages_required()
+    def train(
+        self, data: Path | None = None, done: Progress = show_nothing, epochs: int = EPOCHS
+    ) -> Manifest:
+        from app.torch.training import MIN_ROWS, make_sample, train
 
         device = choose_device(self.config["TORCH_DEVICE"])
-        train(self.store, make_sample(), self.config["TORCH_ENGINE"], device)
+        dataset = read_csv(data, INPUTS, MIN_ROWS) if data else make_sample()
+        return train(self.store, dataset, self.config["TORCH_ENGINE"], device, epochs, done)
 
 
-def load_onnx_model(content: bytes, threads: int) -> Compute:
-    """In single precision, like PyTorch."""
-    return load_onnx(content, threads, INPUT, np.float32)
-
-
-def load_torch_model(content: bytes, labels: int, device: str, mixed: bool) -> Compute:
+def load_torch(content: bytes, labels: int, device: str, mixed: bool) -> Compute:
     """``safetensors`` files hold nothing but numbers, so loading runs no code."""
     from safetensors.torch import load
 
-    from app.torch.module import Classifier, Probabilities
+    from app.torch.module import Network
 
-    classifier = Classifier(labels)
-    classifier.load_state_dict(load(content))
-    return make_compute(Probabilities(classifier).eval(), device, mixed)
+    network = Network(labels)
+    network.load_state_dict(load(content))
+    return make_compute(network.eval(), device, mixed)
 
 
 def make_compute(model: "torch.nn.Module", device: str, mixed: bool = False) -> Compute:
@@ -107,8 +115,8 @@ def choose_device(wanted: str) -> str:
     """
     if wanted == "cpu":
         return "cpu"
-    with packages_required():
-        import torch
+    import torch
+
     if torch.cuda.is_available():
         log.info("device chosen", device="cuda", name=torch.cuda.get_device_name())
         return "cuda"
@@ -116,12 +124,3 @@ def choose_device(wanted: str) -> str:
         raise ModelError("TORCH_DEVICE is cuda, but PyTorch finds no CUDA device.")
     log.info("device chosen", device="cpu", reason="PyTorch finds no CUDA device")
     return "cpu"
-
-
-@contextmanager
-def packages_required() -> Iterator[None]:
-    """Explain what to install if an import fails."""
-    try:
-        yield
-    except ImportError:
-        raise ModelError("Packages are missing: pip install '.[train]'.") from None

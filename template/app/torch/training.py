@@ -2,7 +2,6 @@
 
 import logging
 import warnings
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -11,21 +10,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from app.serving.data import DataError, Dataset
-from app.serving.models import check_reference, make_reference
-from app.serving.onnx import OUTPUT
+from app.serving.models import Progress, check_reference, make_reference, show_nothing
+from app.serving.onnx import OUTPUT, load_onnx
 from app.serving.store import Manifest, Store
-from app.torch.module import Classifier, Probabilities
-from app.torch.service import (
-    INPUT,
-    INPUTS,
-    ONNX_FILE,
-    TOLERANCE,
-    WEIGHTS_FILE,
-    load_onnx_model,
-    make_compute,
-)
+from app.torch.module import Network
+from app.torch.service import EPOCHS, INPUTS, ONNX_FILE, TOLERANCE, WEIGHTS_FILE, make_compute
 
-EPOCHS = 20
 BATCH_SIZE = 64
 TEST_SHARE = 0.2  # of the rows, to measure the accuracy
 MIN_ROWS = 5  # for each label
@@ -51,14 +41,13 @@ def train(
     engine: str = "onnx",
     device: str = "cpu",
     epochs: int = EPOCHS,
-    done: Callable[[str], None] = lambda step: None,
+    done: Progress = show_nothing,
 ) -> Manifest:
     """Train a network and store it as the current version.
 
     Args:
         engine: With ``torch``, no ONNX model is exported.
         device: Where to train.
-        done: Called with a description of each finished epoch.
 
     Raises:
         app.serving.data.DataError: Training diverges.
@@ -70,69 +59,51 @@ def train(
     with torch.random.fork_rng(devices=[]):  # reproducible, and no effect on other users
         torch.manual_seed(SEED)
         test, seen = torch.randperm(len(rows)).tensor_split([int(len(rows) * TEST_SHARE)])
-        model = fit(rows[seen], classes[seen], len(data.labels), device, epochs, done)
-    served = Probabilities(model).eval()
-    reference = make_reference(make_compute(served, "cpu"), data.rows)
-    files = {WEIGHTS_FILE: save(model.state_dict())}
+        network = Network(len(data.labels))
+        fit(network, rows[seen], classes[seen], device, epochs, done)
+    with torch.inference_mode():
+        accuracy = float((network(rows[test]).argmax(dim=1) == classes[test]).float().mean())
+    reference = make_reference(make_compute(network, "cpu"), data.rows)
+    files = {WEIGHTS_FILE: save(network.state_dict())}
     libraries: tuple[str, ...] = ("numpy", "safetensors", "torch")
     if engine == "onnx":
-        files[ONNX_FILE] = export_onnx(served)
-        check_reference(load_onnx_model(files[ONNX_FILE], 1), reference, TOLERANCE)
+        files[ONNX_FILE] = export_onnx(network)
+        check_reference(load_onnx(files[ONNX_FILE]), reference, TOLERANCE)
         libraries += ("onnx", "onnxruntime", "onnxscript")
-    return store.write(
-        files,
-        labels=data.labels,
-        features=data.features,
-        accuracy=measure_accuracy(model, rows[test], classes[test]),
-        reference=reference,
-        libraries=libraries,
-    )
+    return store.write(files, data, accuracy, reference, libraries)
 
 
 def fit(
-    rows: Tensor,
-    classes: Tensor,
-    labels: int,
-    device: str,
-    epochs: int,
-    done: Callable[[str], None],
-) -> Classifier:
-    """Train on (n, 10) rows and the (n,) indices of their labels. The result is on the CPU."""
-    model = Classifier(labels)
-    model.fit_scale(rows)
-    model.to(device).train()
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.005)
+    network: Network, rows: Tensor, classes: Tensor, device: str, epochs: int, done: Progress
+) -> None:
+    """Train on (n, 10) rows and the (n,) indices of their labels. It ends up on the CPU."""
+    network.fit_scale(rows)
+    network.to(device).train()
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.005)
     criterion = nn.CrossEntropyLoss()
     batches = DataLoader(TensorDataset(rows, classes), BATCH_SIZE, shuffle=True)
     for epoch in range(1, epochs + 1):
         total = 0.0
         for inputs, expected in batches:
             optimizer.zero_grad()
-            loss = criterion(model(inputs.to(device)), expected.to(device))
+            loss = criterion(network.logits(inputs.to(device)), expected.to(device))
             loss.backward()
             optimizer.step()
             total += loss.item() * len(inputs)
         if not np.isfinite(total):
             raise DataError("Training diverges. Look for extreme numbers in the data.")
         done(f"epoch {epoch}, loss {total / len(rows):.3f}")
-    model.to("cpu").eval()
-    return model
+    network.to("cpu").eval()
 
 
-def measure_accuracy(model: Classifier, rows: Tensor, classes: Tensor) -> float:
-    with torch.inference_mode():
-        return float((model(rows).argmax(dim=1) == classes).float().mean())
-
-
-def export_onnx(model: Probabilities) -> bytes:
+def export_onnx(network: Network) -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PyTorch's, about its own internals
         program = torch.onnx.export(
-            model,
+            network,
             (torch.zeros(2, INPUTS),),
             dynamo=True,
             dynamic_shapes=({0: torch.export.Dim("rows")},),
-            input_names=[INPUT],
             output_names=[OUTPUT],
             verbose=False,
         )

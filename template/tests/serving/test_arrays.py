@@ -1,4 +1,4 @@
-"""Arrays in NumPy's format."""
+"""Arrays from JSON and from NumPy's format."""
 
 from io import BytesIO
 from typing import Any
@@ -9,13 +9,19 @@ from numpy.typing import NDArray
 from werkzeug.exceptions import BadRequest
 
 from app.errors import Invalid
-from app.serving.arrays import LARGEST, MAX_ROWS, read_npy
+from app.serving.arrays import LARGEST, MAX_ROWS, read_npy, to_array
 
 
 def npy(array: Any) -> bytes:
     stream = BytesIO()
     np.save(stream, array)
     return stream.getvalue()
+
+
+def test_rows_become_an_array() -> None:
+    found = to_array([[1, 2.5], [-0.0, 1e300], [3, 4]])
+    assert found.dtype == np.float64
+    assert found.tolist() == [[1, 2.5], [0, 1e300], [3, 4]]
 
 
 def test_array_keeps_its_values() -> None:

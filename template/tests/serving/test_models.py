@@ -17,11 +17,21 @@ from app import probes
 from app.errors import Invalid
 from app.serving.arrays import FloatArray
 from app.serving.batching import Compute
-from app.serving.models import Classifier, ModelLoader, check_reference, init_model, make_reference
-from app.serving.store import ModelError, ModelMissingError, ModelVersion, Reference, Store
+from app.serving.data import Dataset
+from app.serving.models import (
+    Classifier,
+    ModelLoader,
+    Progress,
+    check_reference,
+    init_model,
+    make_reference,
+    show_nothing,
+)
+from app.serving.store import Manifest, ModelError, ModelMissingError, Reference, Store
 
 FILE = "model.bin"
 CONTENT = b"doubles"
+DATA = Dataset(np.zeros((1, 2)), np.zeros(1, np.intp), ["a", "b"], ["x", "y"])
 REFERENCE = Reference(rows=[[0.0, 0.0]], proba=[[0.5, 0.5]])
 
 
@@ -34,28 +44,21 @@ class Doubling(ModelLoader):
         super().__init__(Store(root, "doubling"), {"APP_ENV": env})
         self.trained = 0
 
-    def open(self, version: ModelVersion) -> Classifier:
-        return Classifier(version.load(FILE, self.read), version.manifest.labels)
+    def open(self, manifest: Manifest) -> Classifier:
+        return Classifier(self.store.load(manifest, FILE, self.read), manifest.labels)
 
     def read(self, content: bytes) -> Compute:
         if content != CONTENT:
             raise ValueError("not this model")
         return double
 
-    def train(self) -> None:
+    def train(self, data: Path | None = None, done: Progress = show_nothing) -> Manifest:
         self.trained += 1
-        write(self.store)
+        return write(self.store)
 
 
-def write(store: Store, content: bytes = CONTENT) -> None:
-    store.write(
-        {FILE: content},
-        labels=["x", "y"],
-        features=["a", "b"],
-        accuracy=1.0,
-        reference=REFERENCE,
-        libraries=("flask",),
-    )
+def write(store: Store, content: bytes = CONTENT) -> Manifest:
+    return store.write({FILE: content}, DATA, 1.0, REFERENCE, ("flask",))
 
 
 @pytest.fixture
@@ -83,17 +86,17 @@ def make_app(**config: object) -> Flask:
 
 
 def test_manifest_describes_the_version(loader: Doubling) -> None:
-    manifest = loader.store.read().manifest
+    manifest = loader.store.read()
     assert (manifest.labels, manifest.features) == (["x", "y"], ["a", "b"])
     assert manifest.libraries == {"flask": version("flask")}
     assert manifest.files == {FILE: sha256(CONTENT).hexdigest()}
 
 
 def test_newest_version_serves(loader: Doubling) -> None:
-    first = loader.store.read().folder
-    write(loader.store)
-    assert loader.store.read().folder != first
-    assert first.is_dir()
+    first = loader.store.read()
+    second = write(loader.store)
+    assert loader.store.read() == second != first
+    assert (loader.store.root / first.version).is_dir()
 
 
 def test_model_is_loaded_once(loader: Doubling) -> None:
@@ -103,13 +106,13 @@ def test_model_is_loaded_once(loader: Doubling) -> None:
 
 
 def test_changed_file_is_refused(loader: Doubling) -> None:
-    folder = loader.store.read().folder
+    folder = loader.store.root / loader.store.read().version
     (folder / FILE).write_bytes(b"changed")
     with pytest.raises(ModelError, match=r"checksum: train it with .* train-doubling") as caught:
         loader.get()
     assert str(folder) not in caught.value.message
     (folder / FILE).unlink()
-    with pytest.raises(ModelError, match=f"{FILE} can't be read"):
+    with pytest.raises(ModelError, match=f"{FILE} can't be loaded"):
         loader.get()
     (folder / "manifest.json").write_text("{}")
     with pytest.raises(ModelError, match="manifest can't be read"):
@@ -121,7 +124,7 @@ def test_file_of_another_format_is_refused(loader: Doubling) -> None:
     with pytest.raises(ModelError, match=f"{FILE} can't be loaded"):
         loader.get()
     with pytest.raises(ModelError, match="trained without other"):
-        loader.store.read().read("other")
+        loader.store.load(loader.store.read(), "other", loader.read)
 
 
 @pytest.mark.parametrize(

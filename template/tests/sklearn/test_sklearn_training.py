@@ -35,7 +35,7 @@ class Foreign:
 def test_fresh_checkout_serves_iris(app: Flask) -> None:
     loader: SklearnLoader = app.extensions["sklearn"]
     assert loader.get().labels == ["setosa", "versicolor", "virginica"]
-    manifest = loader.store.read().manifest
+    manifest = loader.store.read()
     assert set(manifest.files) == {"model.onnx", "model.skops"}
     for library in ("scikit-learn", "onnxruntime"):
         assert manifest.libraries[library] == version(library)
@@ -64,7 +64,7 @@ def test_batch_size_follows_engine_and_setting(app: Flask) -> None:
 def test_onnx_model_with_other_answers_is_not_stored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "load_onnx_model", lambda content, threads: np.zeros_like)
+    monkeypatch.setattr(training, "load_onnx", lambda content: np.zeros_like)
     with pytest.raises(ModelError, match="differ"):
         training.train(Store(tmp_path, "sklearn"), small_sample())
     assert list(tmp_path.iterdir()) == []
@@ -80,14 +80,8 @@ def test_training_for_scikit_learn_exports_no_onnx(app: Flask, tmp_path: Path) -
 @pytest.mark.parametrize("content", [dumps(Foreign()), pickle.dumps({}), b""])
 def test_untrusted_file_is_not_loaded(app: Flask, tmp_path: Path, content: bytes) -> None:
     loader = make_loader(app, tmp_path, SKLEARN_ENGINE="sklearn")
-    loader.store.write(
-        {SKOPS_FILE: content},
-        labels=["x"],
-        features=["a"] * 4,
-        accuracy=1.0,
-        reference=Reference(rows=[[0] * 4], proba=[[1]]),
-        libraries=(),
-    )
+    reference = Reference(rows=[[0] * 4], proba=[[1]])
+    loader.store.write({SKOPS_FILE: content}, small_sample(), 1.0, reference, ())
     with pytest.raises(ModelError, match=r"model\.skops can't be loaded"):
         loader.get()
 
@@ -102,7 +96,7 @@ def test_command_trains_on_a_file(
     result = app.test_cli_runner().invoke(args=command)
     assert result.exit_code == 0, result.output
     assert "accuracy: 1.000" in result.output
-    manifest = loader.store.read().manifest
+    manifest = loader.store.read()
     assert (manifest.features, manifest.labels) == (["a", "b", "c", "d"], ["x", "y"])
     assert loader.get().predict(np.array([[1.0, 1, 2, 10]])).argmax() == 1
 
