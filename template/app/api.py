@@ -1,8 +1,8 @@
-"""Typed endpoints: a view's signature says what it takes; it is checked here and documented in
-``app.openapi``.
+"""Typed endpoints: a view declares its input in its signature.
 
-A parameter ``body`` is a JSON body, ``query`` the query string, both pydantic models; a parameter
-of type ``FileStorage`` is a file in a multipart form; all others come from the URL.
+The input is validated here and documented by ``app.openapi``. The parameters ``body`` (JSON) and
+``query`` are pydantic models; a parameter of type ``FileStorage`` is a file of a multipart form;
+all others come from the URL.
 """
 
 import inspect
@@ -22,17 +22,16 @@ from app.errors import Invalid, field_error, problem
 PREFIX = "/api/v1"
 JSON = "application/json"
 MAX_ERRORS = 20
-MAX_FAULTS = 500  # with more, to look at them all would take the longer the more there are
-MAX_NAME = 100  # characters of a field's name that an error gives back
-MESSAGES = {"string_pattern_mismatch": "This does not have the form that is asked for here."}
+MAX_COUNTED = 500  # errors; listing more takes too long
+MAX_NAME = 100  # characters of a field's name
+MESSAGES = {"string_pattern_mismatch": "Invalid format."}
 
 #: Text that PostgreSQL can store: anything but NUL.
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 # {% if "crud" in components or "jwt" in components %}
 
 LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
-#: An e-mail address as browsers check it (HTML standard, "valid e-mail address"), but with a dot in
-#: its domain, in lower case.
+#: A valid e-mail address of the HTML standard with a dot in its domain, converted to lower case.
 Email = Annotated[
     str,
     StringConstraints(
@@ -59,21 +58,21 @@ class Schema(BaseModel):
 
 
 class Query(BaseModel):
-    """A query string: text that must read as the field's type; unknown names are ignored."""
+    """A query string. Values are converted to the type of the field; unknown names are ignored."""
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """What ``@endpoint`` knows of a view; ``app.openapi`` turns it into an operation."""
+    """The description of a view, from which ``app.openapi`` makes an operation."""
 
     returns: type[BaseModel] | None
     status: int
     errors: tuple[int, ...]
-    media_types: tuple[str, ...]
+    media_types: Sequence[str]
     body: type[BaseModel] | None
     query: type[BaseModel] | None
     files: tuple[str, ...]
-    body_types: tuple[str, ...]
+    body_types: Sequence[str]
     conditional: bool
 
 
@@ -86,25 +85,24 @@ def endpoint(
     body_types: Sequence[str] = (),
     conditional: bool = False,
 ) -> Callable[[View], View]:
-    """Check what the view takes, and turn what it returns into a response.
+    """Validate the input of a view and turn its return value into a response.
 
     Args:
-        returns: the model of the answer; the view returns one, or an object with its attributes,
-            alone or with a dict of headers. Without it the answer is empty.
-        status: of the answer where all is well.
-        errors: further statuses that the view can answer with; those that follow from its
-            parameters are documented by themselves.
-        media_types: of the answer, where the view builds the ``Response`` itself.
-        body_types: further media types of the body. The view reads such a body itself, and its
-            ``body`` is None.
-        conditional: the view answers with ``send_file``, which heeds ``Range``, ``If-None-Match``
-            and their like.
+        returns: the model of the response. The view returns an instance or any object with the
+            same attributes, optionally followed by a dict of headers. Without a model the response
+            is empty.
+        status: the status of a successful response.
+        errors: further statuses to document; those that follow from the parameters are included.
+        media_types: the media types of the response, if the view returns a ``Response``.
+        body_types: media types of a body other than JSON. The view reads such a body itself and
+            gets None as ``body``.
+        conditional: the view returns ``send_file``, which supports ranges and conditional requests.
     """
 
     def decorate(view: View) -> View:
         parameters = inspect.signature(view, eval_str=True).parameters
         kinds = {name: parameter.annotation for name, parameter in parameters.items()}
-        body, query = first_of(kinds.get("body")), kinds.get("query")
+        body, query = without_none(kinds.get("body")), kinds.get("query")
         files = tuple(name for name, kind in kinds.items() if kind is FileStorage)
 
         @wraps(view)
@@ -121,23 +119,15 @@ def endpoint(
             return respond(view(**arguments), returns, status)
 
         wrapper.endpoint = Endpoint(  # type: ignore[attr-defined]
-            returns,
-            status,
-            errors,
-            tuple(media_types),
-            body,
-            query,
-            files,
-            tuple(body_types),
-            conditional,
+            returns, status, errors, media_types, body, query, files, body_types, conditional
         )
         return wrapper
 
     return decorate
 
 
-def first_of(kind: Any) -> Any:
-    """The model in ``Model | None``."""
+def without_none(kind: Any) -> Any:
+    """Return ``Model`` for ``Model | None``."""
     return next(iter(get_args(kind)), kind)
 
 
@@ -148,29 +138,23 @@ def refuse_encoded_body() -> None:
 
 
 def read_json(model: type[M]) -> M:
-    """The request's JSON body as a model."""
+    """Read the JSON body of the request into a model."""
     if not request.is_json:
         raise UnsupportedMediaType("Send the body as application/json.")
     return parse_json(model, read_body())
 
 
 def parse_json(model: type[M], body: bytes) -> M:
-    """JSON, from bytes to model in one step."""
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        if is_no_json(error):
+        if error.error_count() == 1 and error.errors()[0]["type"] == "json_invalid":
             raise BadRequest("The body is not valid JSON.") from None
         raise Invalid(field_errors(error, "body")) from None
 
 
-def is_no_json(error: ValidationError) -> bool:
-    """Whether the text could not even be parsed; there is no other fault then."""
-    return error.error_count() == 1 and error.errors()[0]["type"] == "json_invalid"
-
-
 def read_query(model: type[M]) -> M:
-    """The query string; a parameter given more than once is a list."""
+    """Read the query string into a model. A repeated parameter is a list."""
     if not request.environ.get("QUERY_STRING"):
         return model()
     values: dict[str, Any] = {}
@@ -185,29 +169,28 @@ def read_query(model: type[M]) -> M:
 
 
 def read_files(names: tuple[str, ...]) -> dict[str, FileStorage]:
-    """The files of a multipart form, one for each name."""
+    """Read a multipart form with one file for each name."""
     if request.mimetype != "multipart/form-data":
         raise UnsupportedMediaType("Send the file as multipart/form-data.")
     with client_faults():
         form = request.files
     given = {name: [file for file in form.getlist(name) if file.filename] for name in names}
     if missing := [name for name, files in given.items() if len(files) != 1]:
-        detail = "Exactly one file with a name is required."
-        raise Invalid([field_error(name, detail) for name in missing])
+        raise Invalid([field_error(name, "Exactly one file is required.") for name in missing])
     return {name: files[0] for name, files in given.items()}
 
 
 def field_errors(error: ValidationError, whole: str) -> list[dict[str, str]]:
-    """Name each field, never its value; ``whole`` stands for the object itself."""
-    if (count := error.error_count()) > MAX_FAULTS:
-        return [field_error(whole, f"There are {count} faults, too many to name them.")]
-    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    """List the invalid fields without their values. ``whole`` names the object itself."""
+    if (count := error.error_count()) > MAX_COUNTED:
+        return [field_error(whole, f"{count} errors, too many to list.")]
+    details = error.errors(include_url=False, include_context=False, include_input=False)
     return [
         field_error(
-            ".".join(map(str, fault["loc"]))[:MAX_NAME] or whole,
-            MESSAGES.get(fault["type"], fault["msg"]),
+            ".".join(map(str, detail["loc"]))[:MAX_NAME] or whole,
+            MESSAGES.get(detail["type"], detail["msg"]),
         )
-        for fault in faults[:MAX_ERRORS]
+        for detail in details[:MAX_ERRORS]
     ]
 
 

@@ -16,7 +16,6 @@ from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 # {% endif %}
 
-import click
 from click import ClickException
 from dotenv import dotenv_values, find_dotenv
 # {% if "jwt" in components %}
@@ -153,7 +152,7 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = "console"
     max_content_length: int = Field(16 * 1024 * 1024, gt=0)  # bytes of a request's body
     cors_origins: Origins = []
-    # Proxies in front, whose X-Forwarded-* headers are trusted; for single headers, if they differ.
+    # The number of proxies whose X-Forwarded-* headers are trusted, and exceptions by header.
     proxy_hops: int = Field(0, ge=0)
     proxy_hops_for: int | None = Field(None, ge=0)
     proxy_hops_proto: int | None = Field(None, ge=0)
@@ -401,18 +400,21 @@ def load_settings(config: str | Mapping[str, Any] | None) -> dict[str, Any]:
 def forget_dotenv() -> None:
     """Undo what the ``flask`` command has read from ``.env``, in this folder or one above.
 
-    Servers don't read those, and both must use the same settings. The profile ``dev`` reads the
-    service's own ``.env`` below.
+    Servers don't read those files, and both must use the same settings. The profile ``dev`` reads
+    the service's own ``.env``.
     """
-    if click.get_current_context(silent=True) is None or os.environ.get("FLASK_SKIP_DOTENV"):
+    names = list(os.environ)
+    if "FLASK_RUN_FROM_CLI" not in names or os.environ.get("FLASK_SKIP_DOTENV"):
         return
+    added = names[names.index("FLASK_RUN_FROM_CLI") + 1 :]  # set just before the files are read
     for file in (".flaskenv", ".env"):
         if path := find_dotenv(file, usecwd=True):
             for name, value in dotenv_values(path).items():
-                if value is not None and os.environ.get(name) == value:
+                same = name in added and os.environ.get(name) == value
+                if same and not name.startswith("FLASK_"):
                     del os.environ[name]
 
 
 def plain(value: object) -> object:
-    """Flask and its extensions expect plain strings."""
+    """Return a secret as a string, which Flask and its extensions expect."""
     return value.get_secret_value() if isinstance(value, SecretStr) else value

@@ -1,4 +1,4 @@
-"""Every error is answered with a problem document (RFC 9457) that gives no internals away."""
+"""Every error response is a problem document (RFC 9457) and reveals no internals."""
 
 from typing import Any
 
@@ -10,14 +10,14 @@ from werkzeug.http import HTTP_STATUS_CODES
 from app.bodies import drain
 
 PROBLEM_JSON = "application/problem+json"
-GENERIC_DETAIL = {500: "Something went wrong on our side. The request id finds it in our logs."}
+SERVER_ERROR = "The server failed to process the request. Quote its X-Request-ID to the operators."
 
 
 class Invalid(UnprocessableEntity):
-    """What the client sent has the right form but wrong values: 422 with a list of fields."""
+    """422: request validation failed. ``errors`` lists the fields; see ``field_error``."""
 
     def __init__(self, errors: list[dict[str, str]]) -> None:
-        super().__init__("The request does not validate; errors names each field.")
+        super().__init__("Request validation failed; see `errors`.")
         self.errors = errors
 
 
@@ -28,7 +28,7 @@ def field_error(field: str, detail: str) -> dict[str, str]:
 def problem(
     status: int, detail: str, headers: dict[str, str] | None = None, **members: Any
 ) -> Response:
-    """A problem document; ``members`` are further top-level fields of it."""
+    """Build a problem document. ``members`` are additional top-level fields."""
     body = {
         "type": "about:blank",
         "title": HTTP_STATUS_CODES[status],
@@ -41,7 +41,7 @@ def problem(
 
 # {% if database or serving or llm or components | select("in", ["celery", "deepface", "s3", "uploads"]) | list %}
 def unavailable(detail: str, retry_after: int = 5) -> Response:
-    """503: something this service depends on is down; ``retry_after`` is in seconds."""
+    """503: a dependency of the service is down. ``retry_after`` is in seconds."""
     return problem(503, detail, {"Retry-After": str(retry_after)})
 
 
@@ -53,7 +53,7 @@ def init_app(app: Flask) -> None:
 def handle_http_exception(error: HTTPException) -> Response:
     drain()
     status = error.code or 500
-    detail = GENERIC_DETAIL.get(status) or error.description or HTTP_STATUS_CODES[status]
+    detail = SERVER_ERROR if status == 500 else error.description or HTTP_STATUS_CODES[status]
     members: dict[str, Any] = {"errors": error.errors} if isinstance(error, Invalid) else {}
     response = problem(status, detail, **members)
     for name, value in error.get_headers():

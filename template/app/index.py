@@ -1,4 +1,4 @@
-"""``GET /``: the service says hello."""
+"""``GET /``: a greeting that links to the documentation."""
 
 from flask import Blueprint, Flask, current_app
 
@@ -8,7 +8,7 @@ blueprint = Blueprint("index", __name__)
 
 
 class Hello(Schema):
-    """Where a visitor goes from here."""
+    """The greeting."""
 
     message: str
     status: str
@@ -23,7 +23,7 @@ def init_app(app: Flask) -> None:
 @blueprint.get("/")
 @endpoint(returns=Hello)
 def hello() -> Hello:
-    """Say hello, and point at the documentation."""
+    """Say hello and link to the documentation."""
     return Hello(
         message="hello from flask",
         status="ok",

@@ -1,7 +1,9 @@
 """Structured logs: one event a line, with the ID of the request that it belongs to."""
 
 import logging.config
+# {% if "socketio" in components %}
 import os
+# {% endif %}
 import sys
 from typing import Any
 
@@ -31,13 +33,15 @@ def init_app(app: Flask) -> None:
         logging.config.dictConfig(logging_config(app.config["LOG_FORMAT"], app.config["LOG_LEVEL"]))
 
 
-def server_logging_config(logger: str) -> dict[str, Any]:
-    """Return the same configuration for a server's own logger, from environment variables."""
+# {% if "socketio" in components %}
+def server_logging_config(*loggers: str) -> dict[str, Any]:
+    """Return the same configuration for the loggers of a server, from environment variables."""
     style = os.environ.get("LOG_FORMAT") or ("json" if os.environ.get("APP_ENV") == "prod" else "")
     config = logging_config(style, os.environ.get("LOG_LEVEL") or "INFO")
-    return config | {"loggers": {logger: {"propagate": True}}}
+    return config | {"loggers": {name: {"propagate": True} for name in loggers}}
 
 
+# {% endif %}
 def logging_config(style: str, level: str) -> dict[str, Any]:
     """Configure the standard library's logging, which libraries and servers use as well."""
     renderers: list[structlog.typing.Processor] = [

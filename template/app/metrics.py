@@ -4,7 +4,6 @@ Requests are labelled by route, not by path, so that scans of the service add no
 """
 
 import os
-from functools import cache
 # {% if "socketio" in components %}
 from pathlib import Path
 # {% endif %}
@@ -40,15 +39,8 @@ def init_app(app: Flask) -> None:
 def record(method: str, route: str | None, status: int, seconds: float) -> None:
     """Count a request. ``route`` is None if no route matched."""
     known = method if method in METHODS else "OTHER"
-    requests, duration = series(known, route or "unmatched", status)
-    requests.inc()
-    duration.observe(seconds)
-
-
-@cache
-def series(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
-    """Return the series of a label set; looking them up in the library is slower."""
-    return REQUESTS.labels(method, route, status), DURATION.labels(method, route)
+    REQUESTS.labels(known, route or "unmatched", status).inc()
+    DURATION.labels(known, route or "unmatched").observe(seconds)
 
 
 @blueprint.get("/metrics")

@@ -13,6 +13,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 import structlog
 from flask import Flask
 from structlog.contextvars import bind_contextvars, clear_contextvars
+from werkzeug.wsgi import get_path_info
 
 from app.metrics import record
 from app.security import HEADERS, HSTS, client_address
@@ -20,7 +21,6 @@ from app.security import HEADERS, HSTS, client_address
 Headers = list[tuple[str, str]]
 
 SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-
 
 log = structlog.stdlib.get_logger("app.requests")
 
@@ -62,7 +62,7 @@ def report(environ: "WSGIEnvironment", status: int, seconds: float) -> None:
     log.info(
         "request",
         method=environ["REQUEST_METHOD"],
-        path=decode(environ["PATH_INFO"]),
+        path=get_path_info(environ),
         status=status,
         duration_ms=round(seconds * 1000, 2),
         remote_addr=environ["REMOTE_ADDR"],
@@ -76,8 +76,3 @@ def complete(headers: Headers, request_id: str, scheme: str) -> None:
     if scheme == "https":
         headers.append(HSTS)
     headers.append(("X-Request-ID", request_id))
-
-
-def decode(path: str) -> str:
-    """Decode a path of WSGI, whose characters are bytes (PEP 3333)."""
-    return path.encode("latin-1", "replace").decode(errors="replace")

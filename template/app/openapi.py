@@ -1,4 +1,4 @@
-"""``GET /openapi.json``, made of what ``@endpoint`` knows, and ``GET /docs`` to read it in."""
+"""``GET /openapi.json``, generated from the views with ``@endpoint``, and ``GET /docs``."""
 
 import inspect
 import re
@@ -11,6 +11,7 @@ from typing import Any
 
 from flask import Blueprint, Flask, Response, current_app, request, send_from_directory
 from markupsafe import escape
+from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from pydantic_core import to_json
 from werkzeug.routing import Rule
@@ -28,7 +29,7 @@ PATH_SCHEMAS: dict[str | None, dict[str, Any]] = {
 
 References = Mapping[tuple[Any, JsonSchemaMode], dict[str, Any]]
 
-#: The files of Swagger UI; the package's own page knows no path prefix.
+#: The files of Swagger UI. The page of the package itself does not support a path prefix.
 ASSETS = str(files("flask_swagger_ui") / "dist")
 PAGE = """<!doctype html>
 <html lang="en">
@@ -50,25 +51,23 @@ const url = document.getElementById("swagger-ui").dataset.url;
 SwaggerUIBundle({ url, dom_id: "#swagger-ui", deepLinking: true, validatorUrl: "none" });
 """
 
-PROBLEM_SCHEMA = {
-    "type": "object",
-    "description": "A problem document, RFC 9457.",
-    "required": ["type", "title", "status", "detail"],
-    "properties": {
-        "type": {"type": "string", "format": "uri-reference"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["field", "detail"],
-                "properties": {"field": {"type": "string"}, "detail": {"type": "string"}},
-            },
-        },
-    },
-}
+
+class FieldError(BaseModel):
+    """An invalid field of a request."""
+
+    field: str
+    detail: str
+
+
+class Problem(BaseModel):
+    """A problem document, RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldError] = []
+
 
 blueprint = Blueprint("openapi", __name__)
 
@@ -105,18 +104,18 @@ def openapi() -> Response:
 
 
 def build(app: Flask) -> dict[str, Any]:
-    """OpenAPI 3.1 of every view that has ``@endpoint``."""
+    """Build the OpenAPI 3.1 document of every view with ``@endpoint``."""
     found = [
         (rule, endpoint)
         for rule in app.url_map.iter_rules()
         if (endpoint := getattr(app.view_functions[rule.endpoint], "endpoint", None))
     ]
-    models: dict[tuple[Any, JsonSchemaMode], None] = {}  # in order, each once
+    models: dict[tuple[Any, JsonSchemaMode], None] = {(Problem, "validation"): None}  # in order
     for _, endpoint in found:
         models |= {(endpoint.body, "validation"): None} if endpoint.body else {}
         models |= {(endpoint.returns, "serialization"): None} if endpoint.returns else {}
     references, definitions = models_json_schema(list(models), ref_template=REF)
-    schemas = definitions.get("$defs", {}) | {"Problem": PROBLEM_SCHEMA}
+    schemas = definitions["$defs"]
     for _, endpoint in found:
         schemas |= query_schema(endpoint).get("$defs", {})
     paths: dict[str, dict[str, Any]] = {}
@@ -182,7 +181,7 @@ def operation(app: Flask, rule: Rule, endpoint: Endpoint, references: References
 
 
 def path_parameters(app: Flask, rule: Rule) -> list[dict[str, Any]]:
-    """What the URL's converters take; one of the service's own says it by its ``schema``."""
+    """Describe the variables of a URL. A custom converter may have a ``schema`` attribute."""
     parameters = []
     for match in PARAMETER.finditer(rule.rule):
         known = PATH_SCHEMAS.get(match["kind"], {"type": "string"})
@@ -207,7 +206,7 @@ def query_schema(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def error_statuses(rule: Rule, endpoint: Endpoint) -> set[int]:
-    """The statuses that follow from what the endpoint takes, with those it names itself."""
+    """Return the error statuses that follow from the input, and those declared by the view."""
     statuses = set(endpoint.errors)
     if endpoint.body:
         statuses |= {400, 413, 415, 422}

@@ -1,11 +1,10 @@
-"""Security headers, CORS, and how far proxies are trusted."""
+"""Security headers, CORS and trusted proxies."""
 
 import re
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 
-from flask import Flask, Request, Response, request
-from flask.sessions import SessionInterface
+from flask import Flask, Response, request
 from flask_cors import CORS
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -19,15 +18,7 @@ HEADERS = [
 HSTS = ("Strict-Transport-Security", f"max-age={365 * 24 * 3600}")
 
 
-class NoSessions(SessionInterface):
-    """The service has no sessions, so Flask need not look for their cookie in every request."""
-
-    def open_session(self, app: Flask, request: Request) -> None:
-        return None
-
-
 def init_app(app: Flask) -> None:
-    app.session_interface = NoSessions()
     if origins := app.config["CORS_ORIGINS"]:
         CORS(
             app,
@@ -49,7 +40,7 @@ def vary_by_origin(response: Response) -> Response:
 
 
 def trust_proxies(app: Flask) -> None:
-    """Take the client and the service's own URL from the proxies' headers."""
+    """Take the client's address and the service's own URL from the proxies' headers."""
     hops = app.config["PROXY_HOPS"]
     names = ("for", "proto", "host", "prefix")
     given = {name: app.config[f"PROXY_HOPS_{name.upper()}"] for name in names}

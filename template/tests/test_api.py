@@ -1,4 +1,4 @@
-"""What every typed endpoint promises, whatever it is for."""
+"""Validation of input by typed endpoints."""
 
 from io import BytesIO
 from typing import Literal
@@ -11,15 +11,14 @@ from werkzeug.datastructures import FileStorage
 
 from app import errors, openapi
 from app.api import (
+    MAX_COUNTED,
     MAX_ERRORS,
-    MAX_FAULTS,
     MAX_NAME,
     Query,
     Schema,
     Text,
     endpoint,
     field_errors,
-    is_no_json,
 )
 from app.bodies import read_body
 from app.config import load_settings
@@ -55,7 +54,7 @@ class Weight(Schema):
 
 @pytest.fixture(scope="module")
 def api(settings: dict[str, object]) -> FlaskClient:
-    """A client of an application that has these endpoints alone."""
+    """A client of an application with only these endpoints."""
     app = Flask("api")
     app.config.from_mapping(load_settings(settings))
     errors.init_app(app)
@@ -94,14 +93,14 @@ def api(settings: dict[str, object]) -> FlaskClient:
     return app.test_client()
 
 
-def test_a_valid_body_is_taken(api: FlaskClient) -> None:
+def test_a_valid_body_is_accepted(api: FlaskClient) -> None:
     response = api.post("/items", json={"name": "a"})
     assert response.status_code == 201
     assert response.json == {"name": "a", "count": 1}
     assert response.headers["Location"] == "/items/1"
 
 
-def test_what_does_not_validate_is_named(api: FlaskClient) -> None:
+def test_invalid_fields_are_listed(api: FlaskClient) -> None:
     cases: list[tuple[object, str]] = [
         ({}, "name"),
         ({"name": 1}, "name"),
@@ -118,31 +117,30 @@ def test_what_does_not_validate_is_named(api: FlaskClient) -> None:
         assert response.get_json()["errors"][0]["field"] == field, body
 
 
-def test_no_more_errors_are_named_than_a_client_can_read(api: FlaskClient) -> None:
+def test_the_list_of_errors_is_bounded(api: FlaskClient) -> None:
     response = api.post("/items", json={f"unknown{i}": "x" * 1000 for i in range(100)})
     assert len(response.get_json()["errors"]) == MAX_ERRORS
     assert len(response.data) < 4000
 
 
-def test_more_faults_than_anybody_reads_are_counted_and_not_built() -> None:
-    class ManyFaultsError(Exception):
+def test_too_many_errors_are_counted_but_not_built() -> None:
+    class ManyErrors(Exception):  # noqa: N818
         def error_count(self) -> int:
-            return MAX_FAULTS + 1
+            return MAX_COUNTED + 1
 
-    error: ValidationError = ManyFaultsError()  # type: ignore[assignment]  # it has nothing else
-    assert not is_no_json(error)
-    (fault,) = field_errors(error, "body")
-    assert fault["field"] == "body"
-    assert str(MAX_FAULTS + 1) in fault["detail"]
+    error: ValidationError = ManyErrors()  # type: ignore[assignment]  # has no other method
+    (found,) = field_errors(error, "body")
+    assert found["field"] == "body"
+    assert str(MAX_COUNTED + 1) in found["detail"]
 
 
-def test_a_body_of_nothing_but_faults_is_422(api: FlaskClient) -> None:
-    response = api.post("/items", json={f"unknown{i}": 1 for i in range(MAX_FAULTS)})
+def test_a_body_with_hundreds_of_errors_is_422(api: FlaskClient) -> None:
+    response = api.post("/items", json={f"unknown{i}": 1 for i in range(MAX_COUNTED)})
     assert response.status_code == 422
     assert [error["field"] for error in response.get_json()["errors"]] == ["body"]
 
 
-def test_a_name_is_cut_to_what_a_client_can_read(api: FlaskClient) -> None:
+def test_long_field_names_are_truncated(api: FlaskClient) -> None:
     response = api.post("/items", json={"x" * 1_000_000: 1, "name": "a"})
     assert response.get_json()["errors"][0]["field"] == "x" * MAX_NAME
     assert len(response.data) < 1000
@@ -162,13 +160,13 @@ def test_a_body_may_have_another_media_type(api: FlaskClient) -> None:
     assert set(content) == {"application/json", "text/x-reversed"}
 
 
-def test_malformed_json_is_400_even_where_every_field_is_optional(api: FlaskClient) -> None:
+def test_malformed_json_is_400_even_if_all_fields_are_optional(api: FlaskClient) -> None:
     for body in (b"", b"{", b'{"note": NaN', b'"\xff"', b"[" * 10_000):
         response = api.post("/options", data=body, content_type="application/json")
         assert (response.status_code, response.mimetype) == (400, PROBLEM_JSON), body[:20]
 
 
-def test_what_is_no_number_is_422(api: FlaskClient) -> None:
+def test_nan_and_infinity_are_422(api: FlaskClient) -> None:
     for number in (b"NaN", b"-Infinity", b"1e400"):
         body = b'{"kg": %b}' % number
         response = api.post("/weights", data=body, content_type="application/json")
@@ -193,19 +191,19 @@ def test_a_repeated_parameter_is_a_list(api: FlaskClient) -> None:
     assert api.get("/search?tag=a").json == {"order": "up", "tag": ["a"]}
 
 
-def test_a_query_that_does_not_validate_is_422(api: FlaskClient) -> None:
+def test_an_invalid_query_is_422(api: FlaskClient) -> None:
     for query in ("order=sideways", "order=up&order=down"):
         response = api.get(f"/search?{query}")
         assert response.status_code == 422, query
         assert response.get_json()["errors"][0]["field"] == "order", query
 
 
-def test_a_file_is_taken(api: FlaskClient) -> None:
+def test_a_file_is_accepted(api: FlaskClient) -> None:
     response = api.post("/files", data={"file": (BytesIO(b"abc"), "a.txt")})
     assert response.json == {"size": 3}
 
 
-def test_a_missing_file_is_named(api: FlaskClient) -> None:
+def test_a_missing_file_is_422(api: FlaskClient) -> None:
     for form in ({"file": "no file"}, {"other": (BytesIO(b""), "a.txt")}):
         response = api.post("/files", data=form, content_type="multipart/form-data")
         assert response.status_code == 422, form
@@ -216,14 +214,14 @@ def test_a_file_outside_a_form_is_415(api: FlaskClient) -> None:
     assert api.post("/files", data=b"abc", content_type="image/png").status_code == 415
 
 
-def test_405_says_what_is_allowed(api: FlaskClient) -> None:
+def test_405_has_an_allow_header(api: FlaskClient) -> None:
     response = api.put("/items")
     assert response.status_code == 405
     assert response.mimetype == PROBLEM_JSON
     assert set(response.headers["Allow"].split(", ")) == {"OPTIONS", "POST"}
 
 
-def test_a_body_over_the_bound_is_413(api: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_over_the_limit_is_413(api: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(api.application.config, "MAX_CONTENT_LENGTH", 10)
     response = api.post("/items", json={"name": "a" * 10})
     assert response.status_code == 413
@@ -231,9 +229,7 @@ def test_a_body_over_the_bound_is_413(api: FlaskClient, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(("path", "status"), [("/nowhere", 404), ("/search", 405), ("/items", 415)])
-def test_what_nobody_reads_of_a_body_is_read_to_its_end(
-    api: FlaskClient, path: str, status: int
-) -> None:
+def test_unread_bodies_are_drained(api: FlaskClient, path: str, status: int) -> None:
     body = BytesIO(b"a" * 1000)
     length = {"CONTENT_LENGTH": "1000"}
     response = api.post(path, input_stream=body, environ_overrides=length)
@@ -241,7 +237,7 @@ def test_what_nobody_reads_of_a_body_is_read_to_its_end(
     assert body.tell() == 1000
 
 
-def test_twice_the_bound_is_read_of_a_body_and_no_more(
+def test_at_most_twice_the_limit_is_drained(
     api: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(api.application.config, "MAX_CONTENT_LENGTH", 100)
@@ -256,7 +252,7 @@ def test_twice_the_bound_is_read_of_a_body_and_no_more(
         assert (response.status_code, body.tell()) == (413, read)
 
 
-def test_a_body_that_breaks_off_is_400(api: FlaskClient) -> None:
+def test_a_truncated_body_is_400(api: FlaskClient) -> None:
     response = api.post(
         "/items",
         data=b'{"name": "a"}',
@@ -266,7 +262,7 @@ def test_a_body_that_breaks_off_is_400(api: FlaskClient) -> None:
     assert response.status_code == 400
 
 
-def test_a_chunked_body_is_bounded_too(api: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunked_bodies_are_bounded(api: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(api.application.config, "MAX_CONTENT_LENGTH", 20)
     chunked = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
     for size, status in ((50, 413), (5, 400)):
@@ -279,7 +275,7 @@ def test_a_chunked_body_is_bounded_too(api: FlaskClient, monkeypatch: pytest.Mon
         assert response.status_code == status, size
 
 
-def test_a_servers_own_error_for_a_broken_body_is_400(api: FlaskClient) -> None:
+def test_a_broken_chunk_is_400(api: FlaskClient) -> None:
     class Broken(BytesIO):
         def read(self, *_: object) -> bytes:
             raise OSError("invalid chunk size")
@@ -296,7 +292,7 @@ def test_a_servers_own_error_for_a_broken_body_is_400(api: FlaskClient) -> None:
         assert "chunk" not in response.text, path
 
 
-def test_the_document_describes_all_of_them(api: FlaskClient) -> None:
+def test_the_openapi_document_describes_all_endpoints(api: FlaskClient) -> None:
     document = api.get("/openapi.json").get_json()
     create = document["paths"]["/items"]["post"]
     assert set(create["responses"]) >= {"201", "400", "413", "415", "422"}

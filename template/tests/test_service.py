@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 from io import StringIO
 from pathlib import Path
 
-import click
 import pytest
 import structlog
 from flask import Flask, abort, request
@@ -65,7 +64,7 @@ def test_an_error_is_a_problem_document(anonymous: FlaskClient) -> None:
     assert set(response.get_json()) == {"type", "title", "status", "detail"}
 
 
-def test_no_internals_reach_the_client(
+def test_internal_errors_are_not_exposed(
     app: Flask, anonymous: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken() -> str:
@@ -77,10 +76,10 @@ def test_no_internals_reach_the_client(
     assert response.status_code == 500
     assert response.mimetype == PROBLEM_JSON
     assert "hunter2" not in response.text
-    assert "request id" in response.get_json()["detail"]
+    assert "X-Request-ID" in response.get_json()["detail"]
 
 
-def test_a_response_can_be_aborted_with(
+def test_abort_accepts_a_response(
     app: Flask, anonymous: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def teapot() -> str:
@@ -90,7 +89,7 @@ def test_a_response_can_be_aborted_with(
     assert anonymous.get("/").status_code == 418
 
 
-def test_a_sane_request_id_is_taken_over(anonymous: FlaskClient) -> None:
+def test_a_valid_request_id_is_accepted(anonymous: FlaskClient) -> None:
     for given in ("abc-123", "A.b_c"):
         response = anonymous.get("/", headers={"X-Request-ID": given})
         assert response.headers["X-Request-ID"] == given
@@ -103,7 +102,7 @@ def test_any_other_request_id_is_replaced(anonymous: FlaskClient) -> None:
 
 
 @pytest.mark.usefixtures("app")
-def test_a_log_line_is_one_json_object() -> None:
+def test_log_lines_are_json_objects() -> None:
     formatter = dict(logs.logging_config("json", "INFO")["formatters"]["structured"])
     handler = logging.StreamHandler(StringIO())
     handler.setFormatter(formatter.pop("()")(**formatter))
@@ -143,7 +142,7 @@ def test_each_request_is_logged_with_its_id(
     assert "secret" not in str(line)
 
 
-def test_no_log_line_tells_of_what_the_thread_did_before(
+def test_log_context_is_cleared_between_requests(
     app: Flask, anonymous: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def look() -> dict[str, object]:
@@ -155,9 +154,7 @@ def test_no_log_line_tells_of_what_the_thread_did_before(
     assert bound == {"request_id": "abc"}
 
 
-def test_a_path_is_logged_as_it_was_written(
-    anonymous: FlaskClient, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_paths_are_logged_decoded(anonymous: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
     cases = {"/%C3%BC%E6%97%A5": "/ü日", "/%FF": "/\N{REPLACEMENT CHARACTER}"}
     for written, logged in cases.items():
         with caplog.at_level("INFO", "app.requests"):
@@ -176,7 +173,7 @@ def test_security_headers_are_on(anonymous: FlaskClient) -> None:
 
 @pytest.fixture(scope="module")
 def exposed(settings: dict[str, object]) -> FlaskClient:
-    """A client of a service that stands behind one proxy and is open to two origins."""
+    """A client of a service behind one proxy that allows two origins."""
     origins = "https://app.example.com, https://b.example.com"
     return create_app(settings | {"CORS_ORIGINS": origins, "PROXY_HOPS": 1}).test_client()
 
@@ -191,19 +188,19 @@ def test_cors_is_closed_unless_configured(anonymous: FlaskClient, exposed: Flask
     assert "Access-Control-Allow-Origin" not in other.headers
 
 
-def test_cors_is_for_the_api_alone(exposed: FlaskClient) -> None:
+def test_cors_applies_to_the_api_only(exposed: FlaskClient) -> None:
     headers = exposed.get("/apix", headers={"Origin": "https://app.example.com"}).headers
     assert "Access-Control-Allow-Origin" not in headers
 
 
-def test_a_cache_tells_origins_apart(anonymous: FlaskClient, exposed: FlaskClient) -> None:
+def test_responses_vary_by_origin(anonymous: FlaskClient, exposed: FlaskClient) -> None:
     for origin in ("https://app.example.com", "https://evil.example.com", None):
         headers = {"Origin": origin} if origin else {}
         assert exposed.get("/api/v1/", headers=headers).headers.getlist("Vary") == ["Origin"]
     assert "Vary" not in anonymous.get("/api/v1/").headers
 
 
-def test_a_proxy_is_believed_only_where_there_is_one(
+def test_forwarded_headers_are_ignored_unless_configured(
     anonymous: FlaskClient, exposed: FlaskClient
 ) -> None:
     forwarded = {"X-Forwarded-Proto": "https"}
@@ -214,7 +211,7 @@ def test_a_proxy_is_believed_only_where_there_is_one(
 
 
 def behind(**hops: int | None) -> FlaskClient:
-    """A client of an application that shows what it takes from its proxies' headers."""
+    """A client of an application that returns its view of the client and its own URL."""
     app = Flask("proxies")
     names = ("_FOR", "_PROTO", "_HOST", "_PREFIX")
     app.config.update({f"PROXY_HOPS{name}": None for name in names})
@@ -233,7 +230,7 @@ FORWARDED = {
 }
 
 
-def test_the_number_of_proxies_is_trusted_and_may_differ_by_header() -> None:
+def test_trusted_proxies_can_differ_by_header() -> None:
     client = behind(**{"": 1, "_FOR": 2})
     seen = client.get("/", headers=FORWARDED).get_json()
     assert seen == ["192.0.2.2", "https://b.example/shop/"]
@@ -255,7 +252,7 @@ def test_the_number_of_proxies_is_trusted_and_may_differ_by_header() -> None:
         ("", ""),
     ],
 )
-def test_a_client_is_named_by_its_address_or_network(address: str, client: str) -> None:
+def test_client_address_drops_ports_and_groups_ipv6_networks(address: str, client: str) -> None:
     assert security.client_address(address) == client
 
 
@@ -293,7 +290,7 @@ def test_metrics_of_several_processes_are_added_up(
 
 
 # {% if "socketio" in components %}
-def test_gauges_of_a_process_that_is_gone_are_forgotten(tmp_path: Path) -> None:
+def test_gauges_of_ended_processes_are_dropped(tmp_path: Path) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     for pid in (gone.pid, os.getpid()):
@@ -305,7 +302,7 @@ def test_gauges_of_a_process_that_is_gone_are_forgotten(tmp_path: Path) -> None:
 
 
 # {% endif %}
-def test_the_documentation_page_loads_nothing_from_elsewhere(anonymous: FlaskClient) -> None:
+def test_docs_load_nothing_from_other_hosts(anonymous: FlaskClient) -> None:
     page = anonymous.get("/docs")
     assert page.status_code == 200
     assert not re.search(r"""(src|href)=["'](https?:)?//""", page.text)
@@ -316,7 +313,7 @@ def test_the_documentation_page_loads_nothing_from_elsewhere(anonymous: FlaskCli
             assert response.status_code == 200
 
 
-def test_the_openapi_document_is_made_once(
+def test_the_openapi_document_is_built_once(
     anonymous: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = anonymous.get("/openapi.json")
@@ -326,7 +323,7 @@ def test_the_openapi_document_is_made_once(
     assert anonymous.get("/openapi.json").data == first.data
 
 
-def test_production_names_every_variable_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_production_lists_all_missing_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in PRODUCTION:
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(ConfigError) as caught:
@@ -338,7 +335,7 @@ def test_production_logs_json(settings: dict[str, object]) -> None:
     assert load_settings({"APP_ENV": "prod", **PRODUCTION})["LOG_FORMAT"] == "json"
 
 
-def test_an_empty_variable_is_none(
+def test_an_empty_variable_is_ignored(
     settings: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROXY_HOPS", "")
@@ -346,13 +343,13 @@ def test_an_empty_variable_is_none(
 
 
 @pytest.mark.parametrize("secret", ["short", "only-for-development-never-in-production"])
-def test_production_takes_no_weak_secret(secret: str) -> None:
+def test_production_rejects_weak_secrets(secret: str) -> None:
     with pytest.raises(ConfigError, match="SECRET_KEY") as caught:
         create_app({"APP_ENV": "prod", **PRODUCTION, "SECRET_KEY": secret})
     assert secret not in caught.value.message
 
 
-def test_secrets_that_are_no_folder_are_named(
+def test_an_invalid_secrets_dir_is_reported(
     settings: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "file"
@@ -362,7 +359,7 @@ def test_secrets_that_are_no_folder_are_named(
         create_app(settings)
 
 
-def test_an_unknown_profile_is_refused() -> None:
+def test_an_unknown_profile_is_rejected() -> None:
     with pytest.raises(ConfigError, match="dev, test, prod"):
         create_app("staging")
 
@@ -385,25 +382,30 @@ def test_origins_of_browsers_and_apps_are_allowed(settings: dict[str, object], o
     assert "Access-Control-Allow-Origin" not in response.headers
 
 
-def test_a_dotenv_file_counts_in_dev_alone(
+def test_dotenv_files_are_used_in_dev_only(
     settings: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The flask command reads ``.env`` in every profile; the settings must not."""
-    (tmp_path / ".env").write_text("LOG_LEVEL=ERROR\nCORS_ORIGINS=https://a.example\n")
+    """The flask command loads ``.env`` in every profile; the settings must ignore it."""
+    values = "LOG_LEVEL=ERROR\nCORS_ORIGINS=https://a.example\nPROXY_HOPS=2\n"
+    (tmp_path / ".env").write_text(values)
     (tmp_path / "below").mkdir()
     monkeypatch.chdir(tmp_path / "below")
-    monkeypatch.setenv("LOG_LEVEL", "ERROR")  # as the flask command has set it
-    monkeypatch.setenv("CORS_ORIGINS", "https://b.example")  # as the shell has set it
-    with click.Context(click.Command("flask")):
-        loaded = load_settings("test")
+    for name in ("LOG_LEVEL", "CORS_ORIGINS", "PROXY_HOPS", "FLASK_RUN_FROM_CLI"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CORS_ORIGINS", "https://b.example")  # set in the shell
+    monkeypatch.setenv("PROXY_HOPS", "2")  # also in the shell, to the same value
+    monkeypatch.setenv("FLASK_RUN_FROM_CLI", "true")  # set by the flask command
+    monkeypatch.setenv("LOG_LEVEL", "ERROR")  # read from .env by the flask command
+    loaded = load_settings("test")
     assert loaded["LOG_LEVEL"] == "INFO"
     assert loaded["CORS_ORIGINS"] == ["https://b.example"]
+    assert loaded["PROXY_HOPS"] == 2
 
 
 @pytest.mark.parametrize(
     "origins",
     [["*"], "null", "https://*.example.com", "example.com", "https://a.example.com/"],
 )
-def test_only_whole_origins_are_taken(settings: dict[str, object], origins: object) -> None:
+def test_only_whole_origins_are_accepted(settings: dict[str, object], origins: object) -> None:
     with pytest.raises(ConfigError, match="CORS_ORIGINS"):
         create_app(settings | {"CORS_ORIGINS": origins})

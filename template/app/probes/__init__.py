@@ -1,4 +1,4 @@
-"""Liveness and readiness. Whatever the service depends on adds its check with ``add_check``."""
+"""Liveness and readiness. Each dependency of the service registers a check with ``add_check``."""
 
 from flask import Flask
 

@@ -1,4 +1,4 @@
-"""Readiness checks, run side by side within one bound."""
+"""Readiness checks, which run in parallel and share one timeout."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -14,7 +14,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class Readiness:
-    """The checks of one application. A check that hangs is waited for once, not piled up."""
+    """The checks of one application. A check that hangs is not started again."""
 
     def __init__(self, app: Flask) -> None:
         self.app = app
@@ -24,7 +24,7 @@ class Readiness:
         self.pool = ThreadPoolExecutor(thread_name_prefix="readiness")
 
     def run(self, timeout: float) -> dict[str, bool]:
-        """Whether each check passed within ``timeout`` seconds."""
+        """Run all checks. Those that don't pass within ``timeout`` seconds have failed."""
         with self.lock:
             futures = {name: self.start(name) for name in self.checks}
         done, _ = wait(futures.values(), timeout)
@@ -47,7 +47,7 @@ class Readiness:
 
 
 def add_check(app: Flask, name: str, check: Check) -> None:
-    """Have ``GET /ready`` call ``check``, which raises while traffic is not welcome."""
+    """Have ``GET /ready`` call ``check``, which raises if the dependency is not ready."""
     get_readiness(app).checks[name] = check
 
 

@@ -1,4 +1,4 @@
-"""``/health`` and ``/ready``, as Kubernetes asks for them."""
+"""``/health`` and ``/ready``, for the liveness and readiness probes of Kubernetes."""
 
 from flask import Blueprint, Response, current_app
 
@@ -10,13 +10,13 @@ blueprint = Blueprint("probes", __name__)
 
 
 class Health(Schema):
-    """The process answers."""
+    """The process is alive."""
 
     status: str
 
 
 class Ready(Schema):
-    """Whether traffic is welcome, and what each check found."""
+    """Whether the service can handle requests, and the result of each check."""
 
     ready: bool
     checks: dict[str, bool]
@@ -25,14 +25,14 @@ class Ready(Schema):
 @blueprint.get("/health")
 @endpoint(returns=Health)
 def health() -> Health:
-    """Liveness: touches nothing, so that a failing dependency restarts no healthy process."""
+    """Liveness. It checks no dependency, because a restart would not repair one."""
     return Health(status="alive")
 
 
 @blueprint.get("/ready")
 @endpoint(returns=Ready, errors=(503,))
 def ready() -> Ready | Response:
-    """Readiness: every configured dependency answers in time."""
+    """Readiness: every configured dependency responds in time."""
     checks = get_readiness(current_app).run(current_app.config["PROBE_TIMEOUT"])
     if all(checks.values()):
         return Ready(ready=True, checks=checks)
