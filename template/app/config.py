@@ -16,6 +16,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 # {% endif %}
 
+import click
 from click import ClickException
 from dotenv import dotenv_values, find_dotenv
 # {% if "jwt" in components %}
@@ -403,16 +404,12 @@ def forget_dotenv() -> None:
     Servers don't read those files, and both must use the same settings. The profile ``dev`` reads
     the service's own ``.env``.
     """
-    names = list(os.environ)
-    if "FLASK_RUN_FROM_CLI" not in names or os.environ.get("FLASK_SKIP_DOTENV"):
+    if click.get_current_context(silent=True) is None or os.environ.get("FLASK_SKIP_DOTENV"):
         return
-    added = names[names.index("FLASK_RUN_FROM_CLI") + 1 :]  # set just before the files are read
     for file in (".flaskenv", ".env"):
-        if path := find_dotenv(file, usecwd=True):
-            for name, value in dotenv_values(path).items():
-                same = name in added and os.environ.get(name) == value
-                if same and not name.startswith("FLASK_"):
-                    del os.environ[name]
+        for name, value in dotenv_values(find_dotenv(file, usecwd=True)).items():
+            if os.environ.get(name) == value and not name.startswith("FLASK_"):
+                os.environ.pop(name, None)
 
 
 def plain(value: object) -> object:

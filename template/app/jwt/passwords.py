@@ -7,7 +7,9 @@ from flask import current_app
 
 def hasher() -> PasswordHasher:
     config = current_app.config
-    return PasswordHasher(config["PASSWORD_TIME_COST"], config["PASSWORD_MEMORY_COST"])
+    # One thread for each hash: the server has threads for concurrent requests, and new ones could
+    # receive SIGTERM in the place of the main thread, which waits for it.
+    return PasswordHasher(config["PASSWORD_TIME_COST"], config["PASSWORD_MEMORY_COST"], 1)
 
 
 def hash_password(password: str) -> str:
