@@ -7,7 +7,7 @@ import shutil
 # {% if redis %}
 import subprocess
 # {% endif %}
-# {% if "celery" in components or "socketio" in components %}
+# {% if llm or "celery" in components or "socketio" in components %}
 from collections.abc import Callable, Iterator
 # {% else %}
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from contextlib import contextmanager
 # {% if redis %}
 from tempfile import TemporaryDirectory
 # {% endif %}
-# {% if "s3" in components or "socketio" in components %}
+# {% if llm or "s3" in components or "socketio" in components %}
 from typing import Any
 # {% endif %}
 # {% if "s3" in components %}
@@ -31,6 +31,9 @@ from celery.worker.request import Request
 # {% endif %}
 from flask import Flask
 from flask.testing import FlaskClient
+# {% if llm %}
+from pytest_httpserver import HTTPServer
+# {% endif %}
 # {% if redis %}
 from redis import Redis
 from redis.backoff import ConstantBackoff
@@ -45,6 +48,9 @@ from app.database import db
 # {% if "jwt" in components %}
 from app.jwt import tokens
 from app.jwt.limits import limiter
+# {% endif %}
+# {% if llm %}
+from app.llm.service import LanguageModels
 # {% endif %}
 # {% if "probes" in components %}
 from app.probes.readiness import get_readiness
@@ -200,6 +206,48 @@ def bucket(app: Flask, s3_client: Any, monkeypatch: pytest.MonkeyPatch) -> Bucke
     storage.client = s3_client
     monkeypatch.setitem(app.extensions, "files", storage)
     return storage
+# {% endif %}
+# {% if llm %}
+
+
+@pytest.fixture(scope="session")
+def providers() -> dict[str, Any]:
+    """Language model providers that were made already: making a client takes time."""
+    return {}
+
+
+@pytest.fixture
+def use_provider(
+    app: Flask, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch, providers: dict[str, Any]
+) -> Callable[..., None]:
+    """Have the application call a language model at ``httpserver``, with the given settings."""
+    # {% if "bedrock" in components %}
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKID")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret-key")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    # {% endif %}
+    given = {
+        # {% if "bedrock" in components %}
+        "AWS_REGION": "eu-west-1",
+        "BEDROCK_ENDPOINT_URL": httpserver.url_for("/").rstrip("/"),
+        "BEDROCK_MODEL_ID": "nova-test",
+        # {% endif %}
+        # {% if "openai" in components %}
+        "OPENAI_API_KEY": "secret-key",
+        "OPENAI_BASE_URL": httpserver.url_for("/v1"),
+        "OPENAI_MODEL": "gpt-test",
+        # {% endif %}
+        "LLM_MAX_ATTEMPTS": 1,
+        "LLM_READ_TIMEOUT": 30,
+    }
+
+    def use(name: str, **settings: object) -> None:
+        models = LanguageModels(app.config | given | settings)
+        made = type(app.extensions["llm"].providers[name])(models.config)
+        models.providers[name] = providers.setdefault(f"{name} {settings}", made)
+        monkeypatch.setitem(app.extensions, "llm", models)
+
+    return use
 # {% endif %}
 # {% if "celery" in components %}
 

@@ -3,10 +3,10 @@
 from flask import Flask
 
 from app.bedrock.provider import BedrockProvider
-from app.bedrock.routes import blueprint
 from app.llm import add_provider
+from app.llm.views import chat_blueprint
 
 
 def init_app(app: Flask) -> None:
     add_provider(app, BedrockProvider(app.config))
-    app.register_blueprint(blueprint)
+    app.register_blueprint(chat_blueprint("bedrock"))

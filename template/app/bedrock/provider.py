@@ -23,7 +23,7 @@ STOP_REASONS: dict[str, StopReason] = {
     "refusal": "refusal",
     "stop_sequence": "stop_sequence",
 }
-#: Errors within a stream, which have no status of their own; others are the provider's.
+#: Errors within a stream, which have no HTTP status. Any other is the provider's fault.
 STREAM_STATUSES = {"throttlingexception": 429, "validationexception": 400}
 NOT_CONFIGURED = (
     "Amazon Bedrock is not configured. Set AWS_REGION, and credentials that boto3 finds."
@@ -80,8 +80,6 @@ class BedrockProvider:
                 stop = event.get("messageStop", stop)
                 if "metadata" in event:
                     yield self.read("".join(pieces), stop, event["metadata"])
-                    return
-        raise ProviderError("unavailable")  # the stream broke off
 
     def request(self, prompt: Prompt) -> dict[str, Any]:
         inference = {
@@ -120,14 +118,14 @@ class BedrockProvider:
 
         match error:
             case aws.EventStreamError():
-                code = error.response["Error"]["Code"]
-                status = STREAM_STATUSES.get(code.lower(), 503)
-                return from_status(status, code, error.response["Error"].get("Message", ""))
+                fault = error.response["Error"]
+                status = STREAM_STATUSES.get(fault["Code"].lower(), 503)
+                return from_status(status, fault["Code"], fault.get("Message", ""))
             case aws.ClientError():
                 fault, metadata = error.response["Error"], error.response["ResponseMetadata"]
-                retry_after = metadata["HTTPHeaders"].get("retry-after")
+                status, headers = metadata["HTTPStatusCode"], metadata["HTTPHeaders"]
                 message = fault.get("Message", "")
-                return from_status(metadata["HTTPStatusCode"], fault["Code"], message, retry_after)
+                return from_status(status, fault["Code"], message, headers.get("retry-after"))
             case aws.NoCredentialsError() | aws.PartialCredentialsError() | aws.NoRegionError():
                 return ProviderError("not_configured", NOT_CONFIGURED)
             case aws.ProfileNotFound() | aws.CredentialRetrievalError() | aws.SSOError():

@@ -17,15 +17,15 @@ DETAILS = {
     "timeout": "The language model took too long.",
     "unavailable": "The language model is unavailable. Try again soon.",
 }
-#: What the owner of the service has to repair.
+#: Reasons that only the owner of the service can do something about.
 FAULTS = {"credentials", "not_configured", "rejected"}
-#: What may pass by itself.
+#: Reasons for which a later attempt may succeed.
 TRANSIENT = {"busy", "throttled", "timeout", "unavailable"}
 TOO_LONG = re.compile(
     r"too long|context.?(length|window)|too many (input )?tokens|maximum.{0,30}tokens",
     re.IGNORECASE,
 )
-RETRY_AFTER = 5  # seconds, where the provider does not say
+RETRY_AFTER, MAX_RETRY_AFTER = 5, 3600  # seconds; the first if the provider doesn't say
 
 
 class ProviderError(Exception):
@@ -49,10 +49,11 @@ class ProviderError(Exception):
 def from_status(
     status: int, code: str = "", message: str = "", retry_after: str | None = None
 ) -> ProviderError:
-    """The error for an HTTP status of a provider, with its error code and message."""
+    """Return the error for an HTTP status of a provider, with its error code and message."""
     if status == 429:
-        known = retry_after is not None and retry_after.isdecimal()
-        return ProviderError("throttled", None, min(int(retry_after or 0), 3600) if known else 5)
+        known = retry_after and retry_after.isdecimal()
+        seconds = int(retry_after or 0) if known else RETRY_AFTER
+        return ProviderError("throttled", retry_after=min(seconds, MAX_RETRY_AFTER))
     if status in (401, 403):
         return ProviderError("credentials")
     if status == 413 or (status in (400, 422) and TOO_LONG.search(f"{code} {message}")):
@@ -64,6 +65,5 @@ def from_status(
 
 def to_problem(error: ProviderError) -> Response:
     if error.reason == "prompt_too_long":
-        faults = [field_error("messages", error.detail)]
-        return problem(422, error.detail, errors=faults)
+        return problem(422, error.detail, errors=[field_error("messages", error.detail)])
     return unavailable(error.detail, error.retry_after)

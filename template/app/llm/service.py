@@ -1,8 +1,7 @@
 """Calls of language models: limited in number and time, logged and counted."""
 
 from collections.abc import Generator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
 from threading import BoundedSemaphore
 from time import monotonic
 from typing import Any, Protocol, cast
@@ -37,7 +36,7 @@ class Provider(Protocol):
         """Return the whole answer. With ``schema``, its reply is JSON of that model."""
 
     def stream(self, prompt: Prompt) -> Events:
-        """Yield pieces of the reply, then the answer. To close it frees the connection."""
+        """Yield pieces of the reply, then the answer. Closing it must free the connection."""
 
     def explain(self, error: Exception) -> ProviderError:
         """Translate an exception of the provider's library."""
@@ -66,7 +65,7 @@ class LanguageModels:
 
         Raises:
             ProviderError: there is no answer.
-            app.errors.Invalid: the prompt asks for what is not allowed or not supported.
+            app.errors.Invalid: the prompt exceeds a limit, or uses what is not supported.
         """
         provider, prompt = self.prepare(prompt, name)
 
@@ -77,7 +76,7 @@ class LanguageModels:
         return cast(Answer, answer)
 
     def stream(self, prompt: Prompt, name: str | None = None) -> Events:
-        """Yield pieces of the reply, then the answer; raises as ``answer`` does."""
+        """Yield pieces of the reply, then the answer; raises the errors of ``answer``."""
         provider, prompt = self.prepare(prompt, name)
         return self.run(provider, prompt, provider.stream(prompt))
 
@@ -94,19 +93,33 @@ class LanguageModels:
         """Yield the events, and log and count the call."""
         started, outcome, answer = monotonic(), "cancelled", None
         try:
-            with closing(self.pull(provider, events)) as pulled:
-                for event in pulled:
-                    if isinstance(event, Answer):
-                        answer, outcome = event, event.stop_reason
-                    yield event
+            answer = yield from self.pull(provider, events)
+            outcome = answer.stop_reason
+            yield answer
         except ProviderError as error:
             outcome = error.reason
             raise
         finally:
-            self.record(provider, prompt, outcome, answer, monotonic() - started)
+            duration = monotonic() - started
+            usage = answer.usage if answer else Usage()
+            REQUESTS.labels(provider.name, outcome).inc()
+            TOKENS.labels(provider.name, "input").inc(usage.input_tokens)
+            TOKENS.labels(provider.name, "output").inc(usage.output_tokens)
+            DURATION.labels(provider.name).observe(duration)
+            fields: dict[str, object] = {
+                "provider": provider.name,
+                "model": answer.model if answer else provider.model,
+                "outcome": outcome,
+                "duration_ms": round(duration * 1000),
+                **usage.model_dump(),
+            }
+            if self.config["LLM_LOG_PROMPTS"]:
+                fields |= {"prompt": prompt.model_dump(), "reply": answer and answer.reply}
+            write = log.error if outcome in FAULTS else log.info
+            write("language model called", **fields)
 
-    def pull(self, provider: Provider, events: Events) -> Events:
-        """Yield the events within the limits; each is waited for in a thread of the pool."""
+    def pull(self, provider: Provider, events: Events) -> Generator[str, None, Answer]:
+        """Yield the pieces and return the answer. A thread of the pool waits for each of them."""
         if not self.slots.acquire(blocking=False):
             raise ProviderError("busy")
 
@@ -117,54 +130,26 @@ class LanguageModels:
                 self.slots.release()
 
         deadline = monotonic() + self.config["LLM_TIMEOUT"]
-        future = self.pool.submit(next, events, None)
+        future = self.pool.submit(next, events)
         try:
-            while wait([future], max(0, deadline - monotonic())).done:
-                event = result_of(provider, future)
-                if event is None:
-                    return
+            while isinstance(event := future.result(max(0, deadline - monotonic())), str):
                 yield event
-                future = self.pool.submit(next, events, None)
-            raise ProviderError("timeout")
+                future = self.pool.submit(next, events)
+            return event
+        except TimeoutError:
+            raise ProviderError("timeout") from None
+        except Exception as error:
+            failure = error if isinstance(error, ProviderError) else provider.explain(error)
+            if failure.reason != "content_filter":
+                error_name = type(error).__name__
+                log.warning("language model failed", provider=provider.name, error=error_name)
+                raise failure from None
+            # The verdict of a content filter is an answer.
+            return Answer(
+                model=provider.model, stop_reason="content_filter", usage=Usage(), reply=""
+            )
         finally:
             future.add_done_callback(free)
-
-    def record(
-        self,
-        provider: Provider,
-        prompt: Prompt,
-        outcome: str,
-        answer: Answer | None,
-        seconds: float,
-    ) -> None:
-        usage = answer.usage if answer else Usage()
-        REQUESTS.labels(provider.name, outcome).inc()
-        TOKENS.labels(provider.name, "input").inc(usage.input_tokens)
-        TOKENS.labels(provider.name, "output").inc(usage.output_tokens)
-        DURATION.labels(provider.name).observe(seconds)
-        fields: dict[str, object] = {
-            "provider": provider.name,
-            "model": answer.model if answer else provider.model,
-            "outcome": outcome,
-            "duration_ms": round(seconds * 1000),
-            **usage.model_dump(),
-        }
-        if self.config["LLM_LOG_PROMPTS"]:
-            fields |= {"prompt": prompt.model_dump(), "reply": answer.reply if answer else None}
-        write = log.error if outcome in FAULTS else log.info
-        write("language model called", **fields)
-
-
-def result_of(provider: Provider, future: "Future[str | Answer | None]") -> str | Answer | None:
-    """What the provider yielded. A content filter's verdict is an answer."""
-    try:
-        return future.result()
-    except Exception as error:
-        found = error if isinstance(error, ProviderError) else provider.explain(error)
-        if found.reason != "content_filter":
-            log.warning("language model failed", provider=provider.name, error=type(error).__name__)
-            raise found from None
-    return Answer(model=provider.model, stop_reason="content_filter", usage=Usage(), reply="")
 
 
 def add_provider(app: Flask, provider: Provider) -> None:

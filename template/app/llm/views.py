@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
-from flask import Response
+from flask import Blueprint, Response
 from pydantic_core import to_json
 
+from app.api import JSON, PREFIX, endpoint
 from app.llm.errors import ProviderError, to_problem
 from app.llm.schemas import Answer, Chat
 from app.llm.service import Events, get_models
@@ -12,12 +13,30 @@ from app.llm.service import Events, get_models
 EVENT_STREAM = "text/event-stream"
 HEADERS = {
     "Cache-Control": "no-cache",
-    "X-Accel-Buffering": "no",  # nginx would collect the pieces
+    "X-Accel-Buffering": "no",  # or nginx would hold the pieces back
 }
 
 
+def chat_blueprint(provider: str) -> Blueprint:
+    """Return a blueprint with ``/api/v1/<provider>/chat``, which also handles ``ProviderError``."""
+    blueprint = Blueprint(provider, __name__, url_prefix=f"{PREFIX}/{provider}")
+    blueprint.register_error_handler(ProviderError, to_problem)
+
+    @blueprint.post("/chat")
+    @endpoint(returns=Answer, errors=(503,), media_types=(JSON, EVENT_STREAM))
+    def chat(body: Chat) -> Answer | Response:
+        """Ask a language model.
+
+        With `stream`, pieces of the reply come as messages with `text`, then the event `done` with
+        usage and stop reason, or the event `error` with a problem document.
+        """
+        return answer_chat(provider, body)
+
+    return blueprint
+
+
 def answer_chat(provider: str, body: Chat) -> Answer | Response:
-    """Answer a request.
+    """Answer as a whole or as a stream.
 
     An error before the first piece is a problem document; later it is the event ``error``.
     """

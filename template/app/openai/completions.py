@@ -3,12 +3,10 @@
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import BaseModel
-
-from app.llm.errors import ProviderError
 from app.llm.schemas import Answer, Prompt, StopReason, Usage
 from app.llm.service import Events
 
+#: Finish reason → stop reason.
 STOP_REASONS: dict[str, StopReason] = {
     "content_filter": "content_filter",
     "length": "max_tokens",
@@ -18,28 +16,22 @@ STOP_REASONS: dict[str, StopReason] = {
 
 
 class Completions:
-    """Sends requests to the Chat Completions API and reads its answers."""
+    """Parameters and answers of the Chat Completions API."""
 
     has_stop_sequences = True
 
-    def create(
-        self, client: Any, prompt: Prompt, schema: type[BaseModel] | None, **options: Any
-    ) -> Any:
+    def resource(self, client: Any) -> Any:
+        return client.chat.completions
+
+    def options(self, prompt: Prompt, shape: dict[str, Any] | None, stream: bool) -> dict[str, Any]:
         system = [{"role": "system", "content": prompt.system}] if prompt.system else []
-        if prompt.temperature is not None:
-            options["temperature"] = prompt.temperature
-        if prompt.stop_sequences:
-            options["stop"] = prompt.stop_sequences
-        if schema:
-            shape = {"name": schema.__name__, "schema": schema.model_json_schema(), "strict": True}
-            options["response_format"] = {"type": "json_schema", "json_schema": shape}
-        if options["stream"]:
-            options["stream_options"] = {"include_usage": True}
-        return client.chat.completions.create(
-            messages=[*system, *(message.model_dump() for message in prompt.history())],
-            max_tokens=prompt.max_tokens,
-            **options,
-        )
+        return {
+            "messages": [*system, *(message.model_dump() for message in prompt.history())],
+            "max_tokens": prompt.max_tokens,
+            "stop": prompt.stop_sequences or None,
+            "response_format": shape and {"type": "json_schema", "json_schema": shape},
+            "stream_options": {"include_usage": True} if stream else None,
+        }
 
     def read(self, completion: Any) -> Answer:
         choice = completion.choices[0]
@@ -57,13 +49,12 @@ class Completions:
                     yield piece
                 if stop != "refusal":
                     stop = "refusal" if choice.delta.refusal else choice.finish_reason or stop
-        if stop is None:
-            raise ProviderError("unavailable")  # the stream broke off
-        yield make_answer(last, "".join(pieces), stop)
+        if stop:
+            yield make_answer(last, "".join(pieces), stop)
 
 
 def make_answer(completion: Any, reply: str, stop: str) -> Answer:
-    """``completion`` is the last chunk of a stream, too, which has the usage if any has."""
+    """``completion`` may be the last chunk of a stream; if any chunk has the usage, that has."""
     usage = completion.usage
     return Answer(
         model=completion.model,

@@ -9,19 +9,19 @@ FILTERED = {
     "content_policy_violation",
     "misalignment_policy_violation",
 }
-#: Codes of errors within a stream, which have no status of their own; others are the server's.
+#: Codes of errors within a stream, which have no HTTP status. Any other is the server's fault.
 STATUSES = {"context_length_exceeded": 400, "rate_limit_exceeded": 429}
 
 
 def from_code(code: str | None) -> ProviderError:
-    """The error for a code that came without an HTTP status."""
+    """Return the error for a code that came without an HTTP status."""
     if code in FILTERED:
         return ProviderError("content_filter")
     return from_status(STATUSES.get(code or "", 503), code or "")
 
 
 def explain(error: Exception) -> ProviderError:
-    """The error for an exception of the client."""
+    """Return the error for an exception of the client."""
     import openai
 
     match error:

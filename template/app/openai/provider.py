@@ -57,7 +57,17 @@ class OpenAIProvider:
             yield from self.api.read_stream(events)
 
     def create(self, prompt: Prompt, schema: type[BaseModel] | None, stream: bool) -> Any:
-        return self.api.create(self.client, prompt, schema, model=self.model, stream=stream)
+        shape: dict[str, Any] | None = None
+        if schema:
+            shape = {"name": schema.__name__, "schema": schema.model_json_schema(), "strict": True}
+        options = {
+            "model": self.model,
+            "stream": stream,
+            "temperature": prompt.temperature,
+            **self.api.options(prompt, shape, stream),
+        }
+        given = {name: value for name, value in options.items() if value is not None}
+        return self.api.resource(self.client).create(**given)
 
     def explain(self, error: Exception) -> ProviderError:
         return explain(error)

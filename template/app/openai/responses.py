@@ -3,13 +3,11 @@
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import BaseModel
-
-from app.llm.errors import ProviderError
 from app.llm.schemas import Answer, Prompt, StopReason, Usage
 from app.llm.service import Events
 from app.openai.errors import from_code
 
+#: Why a response is incomplete → stop reason.
 STOP_REASONS: dict[str, StopReason] = {
     "content_filter": "content_filter",
     "max_output_tokens": "max_tokens",
@@ -17,26 +15,21 @@ STOP_REASONS: dict[str, StopReason] = {
 
 
 class Responses:
-    """Sends requests to the Responses API, which has no stop sequences, and reads its answers."""
+    """Parameters and answers of the Responses API, which has no stop sequences."""
 
     has_stop_sequences = False
 
-    def create(
-        self, client: Any, prompt: Prompt, schema: type[BaseModel] | None, **options: Any
-    ) -> Any:
-        if prompt.system:
-            options["instructions"] = prompt.system
-        if prompt.temperature is not None:
-            options["temperature"] = prompt.temperature
-        if schema:
-            shape = {"name": schema.__name__, "schema": schema.model_json_schema(), "strict": True}
-            options["text"] = {"format": {"type": "json_schema", **shape}}
-        return client.responses.create(
-            input=[message.model_dump() for message in prompt.history()],
-            max_output_tokens=prompt.max_tokens,
-            store=False,
-            **options,
-        )
+    def resource(self, client: Any) -> Any:
+        return client.responses
+
+    def options(self, prompt: Prompt, shape: dict[str, Any] | None, stream: bool) -> dict[str, Any]:
+        return {
+            "input": [message.model_dump() for message in prompt.history()],
+            "instructions": prompt.system,
+            "max_output_tokens": prompt.max_tokens,
+            "text": shape and {"format": {"type": "json_schema", **shape}},
+            "store": False,
+        }
 
     def read(self, response: Any) -> Answer:
         if response.status == "failed":
@@ -50,10 +43,7 @@ class Responses:
         return Answer(
             model=response.model,
             stop_reason=stop,
-            usage=Usage(
-                input_tokens=response.usage.input_tokens,
-                output_tokens=response.usage.output_tokens,
-            ),
+            usage=Usage.model_validate(response.usage),
             reply=response.output_text or refusal,
         )
 
@@ -64,7 +54,5 @@ class Responses:
                     yield event.delta
                 case "response.completed" | "response.incomplete" | "response.failed":
                     yield self.read(event.response)
-                    return
                 case "error":
                     raise from_code(event.code)
-        raise ProviderError("unavailable")  # the stream broke off
