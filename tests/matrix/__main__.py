@@ -135,7 +135,6 @@ def main() -> int:
             cache=arguments.cache.resolve(),
             resume=arguments.resume,
             fail_fast=arguments.fail_fast,
-            without=tuple(arguments.without),
         ),
     )
     stopped = matrix.run()

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tests import cookiecutter_json
-from tests.combinations import ROOT, Combination
+from tests.combinations import ROOT, Combination, components
 from tests.combinations import everything as all_components
 from tests.combinations import render as copier
 from tests.engines import SOURCES, Prepared, bake, prepare, snapshot
@@ -42,7 +42,6 @@ class Settings:
     cache: Path
     resume: bool = False
     fail_fast: bool = False
-    without: tuple[str, ...] = ()
 
 
 @dataclass
@@ -150,13 +149,14 @@ class Matrix:
 
     def rehearse(self, folder: Path) -> None:
         """Do here, once, what all children would do again: compile the templates, and import what
-        a service with everything imports in the course of its tests.
+        a service with all components that are to be tested imports in the course of its tests.
         """
         # The cores are taken: threads of numeric libraries would only spin beside each other.
         os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         # DeepFace chooses its engine, and makes its folder, when it is imported.
         os.environ |= {"DEEPFACE_BACKEND_ENGINE": "onnx", "DEEPFACE_HOME": str(folder)}
-        everything = all_components(self.settings.without)
+        needed = {name for chosen in self.combinations.values() for name in chosen.components}
+        everything = all_components(without=set(components()) - needed)
         import_all(self.find_imports(everything, folder))
         work_once()
         with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
@@ -166,7 +166,7 @@ class Matrix:
 
     def find_imports(self, everything: Combination, folder: Path) -> list[str]:
         """What the tests of a service import; kept, for with the same packages it is the same."""
-        kept = self.settings.cache / f"imports-{packages()}.json"
+        kept = self.settings.cache / f"imports-{packages(everything)}.json"
         if kept.exists():
             known: list[str] = json.loads(kept.read_text())
             return known
@@ -315,10 +315,11 @@ def digest() -> str:
     return hashed.hexdigest()
 
 
-def packages() -> str:
-    """A digest of what is installed."""
+def packages(*more: object) -> str:
+    """A digest of what is installed, and of more."""
     found = sorted(f"{d.name}=={d.version}" for d in importlib.metadata.distributions())
-    return hashlib.sha256("\n".join([sys.version, *found]).encode()).hexdigest()[:16]
+    words = [sys.version, *found, *map(str, more)]
+    return hashlib.sha256("\n".join(words).encode()).hexdigest()[:16]
 
 
 def sources(names: Iterable[str]) -> list[Path]:
