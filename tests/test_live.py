@@ -95,7 +95,7 @@ def serve(service: Path, command: str = "", /, **environment: str) -> Iterator[S
 
 
 def wait_until_answered(server: Server) -> None:
-    for _ in range(300):
+    for _ in range(1200):
         try:
             httpx.get(server.address)
         except httpx.TransportError:
