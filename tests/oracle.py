@@ -28,7 +28,6 @@ NEEDS: dict[str, set[str]] = {
     "app/commands.py": {"crud", "jwt"},
     "app/database.py": WITH_TABLES,
     "app/deepface/jobs.py": {"celery"},
-    "app/files.py": {"s3", "uploads"},
     "app/llm/jobs.py": {"celery"},
     "app/llm/live.py": {"socketio"},
     "app/migrations.py": WITH_TABLES,
@@ -51,6 +50,7 @@ NEEDS: dict[str, set[str]] = {
     "tests/socketio/test_accounts.py": {"jwt"},
     "tests/socketio/test_live_jobs.py": {"celery"},
     "tests/test_database.py": WITH_TABLES,
+    "tests/test_storage.py": {"s3", "uploads"},
     "tests/torch/test_torch_jobs.py": {"celery"},
 }
 #: Path → the components with which it is left out.

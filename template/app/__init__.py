@@ -7,9 +7,7 @@ from flask import Flask
 
 from app import (
     # {% set spine = ["errors", "index", "logs", "metrics", "middleware", "openapi", "security"] %}
-    # {% set sends_files = components | select("in", ["s3", "uploads"]) | list | length > 0 %}
-    # {% set shared = (["database"] if database else []) + (["files"] if sends_files else []) %}
-    # {% for name in (spine + components + shared) | sort %}
+    # {% for name in (spine + components + (["database"] if database else [])) | sort %}
     # {% filter replace("component", name) %}
     component,
     # {% endfilter %}
@@ -33,9 +31,6 @@ def create_app(config: str | Mapping[str, Any] | None = None) -> Flask:
 
     logs.init_app(app)
     errors.init_app(app)
-    # {% if components | select("in", ["s3", "uploads"]) | list %}
-    files.init_app(app)
-    # {% endif %}
     metrics.init_app(app)
     middleware.init_app(app)
     security.init_app(app)

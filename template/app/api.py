@@ -96,7 +96,7 @@ def endpoint(
         media_types: the media types of the response, if the view returns a ``Response``.
         body_types: media types of a body other than JSON. The view reads such a body itself and
             gets None as ``body``.
-        conditional: the view returns ``send_file``, which supports ranges and conditional requests.
+        conditional: the view supports ranges and conditional requests.
     """
 
     def decorate(view: View) -> View:

@@ -1,23 +1,26 @@
 """Stored files: what a storage does, a folder as storage, and downloads from any storage."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 from urllib.parse import quote
 from uuid import uuid4
 
 from flask import Response, current_app, request
 from pydantic import BaseModel
-from werkzeug.http import dump_options_header
+from werkzeug.exceptions import PreconditionFailed
+from werkzeug.http import dump_options_header, parse_date
 
 from app.errors import unavailable
 
 CHUNK = 64 * 1024  # bytes
 MAX_FILENAME = 255  # characters
+SUFFIX_RANGE = re.compile(r"bytes=-(\d{1,20})")
 
 
 class FileInfo(BaseModel):
@@ -29,14 +32,6 @@ class FileInfo(BaseModel):
     etag: str
     modified: datetime
     metadata: dict[str, str] = {}
-
-
-class Readable(Protocol):
-    """The content of a stored file."""
-
-    def read(self, size: int, /) -> bytes: ...
-
-    def close(self) -> None: ...
 
 
 class Storage(Protocol):
@@ -53,8 +48,8 @@ class Storage(Protocol):
     def info(self, key: str) -> FileInfo | None:
         """Return what is known of a file, or ``None`` if there is no such file."""
 
-    def open(self, key: str, info: FileInfo, start: int, stop: int) -> Readable:
-        """Open the bytes from ``start`` up to, but not including, ``stop``."""
+    def open(self, key: str, info: FileInfo, start: int, stop: int) -> IO[bytes]:
+        """Open a file at ``start``; at least the bytes before ``stop`` can be read."""
 
     def delete(self, key: str) -> None:
         """Delete a file if it exists."""
@@ -97,7 +92,7 @@ class LocalStorage:
             return None
         return FileInfo.model_validate_json(document)
 
-    def open(self, key: str, info: FileInfo, start: int, stop: int) -> Readable:
+    def open(self, key: str, info: FileInfo, start: int, stop: int) -> IO[bytes]:
         file = (self.root / key / "content").open("rb")
         file.seek(start)
         return file
@@ -109,13 +104,16 @@ class LocalStorage:
 
 def send(storage: Storage, key: str, info: FileInfo) -> Response:
     """Stream a file as an attachment; handles HEAD, ``Range`` and conditional requests."""
-    response: Response = current_app.response_class(content_type=info.content_type)
+    response = Response(content_type=info.content_type)
     response.content_length = info.size
     response.headers["Content-Disposition"] = attachment(info.filename)
     response.cache_control.no_cache = True
     response.last_modified = info.modified
     response.set_etag(info.etag)
-    response.make_conditional(request.environ, accept_ranges=True, complete_length=info.size)
+    environ = supported_conditions(request.environ, info.size)
+    response.make_conditional(environ, accept_ranges=True, complete_length=info.size)
+    if response.status_code == 412:
+        raise PreconditionFailed
     if request.method == "HEAD" or response.status_code == 304:
         return response
     start, stop = 0, info.size
@@ -127,7 +125,28 @@ def send(storage: Storage, key: str, info: FileInfo) -> Response:
     return response
 
 
-def read_chunks(content: Readable, size: int) -> Iterator[bytes]:
+def supported_conditions(environ: dict[str, Any], size: int) -> dict[str, Any]:
+    """Return the environment without what Werkzeug handles differently from RFC 9110.
+
+    These are dates that are out of range, units other than bytes, a suffix longer than the file,
+    which is all of it, and ``If-Match: *``.
+    """
+    kept = dict(environ)
+    for name in ("HTTP_IF_MODIFIED_SINCE", "HTTP_IF_RANGE"):
+        try:
+            parse_date(kept.get(name))
+        except OverflowError:
+            del kept[name]
+    wanted = kept.get("HTTP_RANGE", "")
+    suffix = SUFFIX_RANGE.fullmatch(wanted)
+    if not wanted.startswith("bytes=") or (suffix and int(suffix[1]) > size):
+        kept.pop("HTTP_RANGE", None)
+    if kept.get("HTTP_IF_MATCH") == "*":
+        del kept["HTTP_IF_MATCH"]
+    return kept
+
+
+def read_chunks(content: IO[bytes], size: int) -> Iterator[bytes]:
     """Read ``size`` bytes. An error ends the response before its Content-Length is reached."""
     while chunk := content.read(min(size, CHUNK)):
         size -= len(chunk)

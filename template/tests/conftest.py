@@ -206,6 +206,14 @@ def bucket(app: Flask, s3_client: Any, monkeypatch: pytest.MonkeyPatch) -> Bucke
     storage.client = s3_client
     monkeypatch.setitem(app.extensions, "files", storage)
     return storage
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def place(request: pytest.FixtureRequest) -> str:
+    """Where files are. A test with this fixture runs twice."""
+    if request.param == "bucket":
+        request.getfixturevalue("bucket")
+    return str(request.param)
 # {% endif %}
 # {% if llm %}
 

@@ -9,20 +9,16 @@ from flask import Flask
 from werkzeug.http import parse_options_header
 
 from app.s3.schemas import PresignedPost
-from app.storage import FileInfo, Readable, attachment
-
-
-class StorageError(OSError):
-    """S3 can't be reached, refuses the credentials or the bucket, or sends an invalid response."""
+from app.storage import FileInfo, attachment
 
 
 @contextmanager
 def storage_errors() -> Iterator[None]:
-    """Raise any error as ``StorageError``: those of boto3 have no base class in common."""
+    """Raise any error as ``OSError``: those of boto3 have no base class in common."""
     try:
         yield
     except Exception as error:
-        raise StorageError("S3 request failed") from error
+        raise OSError("S3 request failed") from error
 
 
 class BucketStorage:
@@ -57,69 +53,67 @@ class BucketStorage:
         )
         return Session().client("s3", endpoint_url=endpoint_url, config=config)
 
+    @storage_errors()
     def save(
         self, key: str, stream: IO[bytes], filename: str, content_type: str, **metadata: str
     ) -> None:
         """Upload a stream; a large one in parts, of which one at a time is in memory."""
-        with storage_errors():
-            from boto3.s3.transfer import TransferConfig
+        from boto3.s3.transfer import TransferConfig
 
-            headers = {
-                "ContentType": content_type,
-                "ContentDisposition": attachment(filename),
-                "Metadata": metadata,
-            }
-            config = TransferConfig(use_threads=False)
-            path = self.prefix + key
-            self.client.upload_fileobj(stream, self.bucket, path, headers, Config=config)
+        headers = {
+            "ContentType": content_type,
+            "ContentDisposition": attachment(filename),
+            "Metadata": metadata,
+        }
+        config = TransferConfig(use_threads=False)
+        self.client.upload_fileobj(stream, self.bucket, self.prefix + key, headers, Config=config)
 
+    @storage_errors()
     def info(self, key: str) -> FileInfo | None:
-        with storage_errors():
-            from botocore.exceptions import ClientError
+        from botocore.exceptions import ClientError
 
-            try:
-                found = self.client.head_object(Bucket=self.bucket, Key=self.prefix + key)
-            except ClientError as error:
-                if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
-                    raise
-                self.check()  # raises an error if it is the bucket that doesn't exist
-                return None
-            _, options = parse_options_header(found.get("ContentDisposition"))
-            return FileInfo(
-                filename=options.get("filename", ""),
-                content_type=found["ContentType"],
-                size=found["ContentLength"],
-                etag=found["ETag"].strip('"'),
-                modified=found["LastModified"],
-                metadata=found["Metadata"],
-            )
+        try:
+            found = self.client.head_object(Bucket=self.bucket, Key=self.prefix + key)
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
+                raise
+            self.check()  # raises an error if it is the bucket that doesn't exist
+            return None
+        _, options = parse_options_header(found.get("ContentDisposition"))
+        return FileInfo(
+            filename=options.get("filename", ""),
+            content_type=found["ContentType"],
+            size=found["ContentLength"],
+            etag=found["ETag"].strip('"'),
+            modified=found["LastModified"],
+            metadata=found["Metadata"],
+        )
 
-    def open(self, key: str, info: FileInfo, start: int, stop: int) -> Readable:
+    @storage_errors()
+    def open(self, key: str, info: FileInfo, start: int, stop: int) -> IO[bytes]:
         # Without If-Match, the file could be another one by now.
         wanted = {"Bucket": self.bucket, "Key": self.prefix + key, "IfMatch": f'"{info.etag}"'}
         if stop - start < info.size:
             wanted["Range"] = f"bytes={start}-{stop - 1}"
-        with storage_errors():
-            content: Readable = self.client.get_object(**wanted)["Body"]
-            return content
+        content: IO[bytes] = self.client.get_object(**wanted)["Body"]
+        return content
 
+    @storage_errors()
     def delete(self, key: str) -> None:
-        with storage_errors():
-            self.client.delete_object(Bucket=self.bucket, Key=self.prefix + key)
+        self.client.delete_object(Bucket=self.bucket, Key=self.prefix + key)
 
     def check(self) -> None:
         """Raise an error if the bucket doesn't answer."""
         self.client.head_bucket(Bucket=self.bucket)
 
+    @storage_errors()
     def presign_get(self, key: str, expires_in: int) -> str:
         """Return a URL that downloads a file, valid for ``expires_in`` seconds."""
         wanted = {"Bucket": self.bucket, "Key": self.prefix + key}
-        with storage_errors():
-            url: str = self.public_client.generate_presigned_url(
-                "get_object", wanted, ExpiresIn=expires_in
-            )
-            return url
+        url: str = self.public_client.generate_presigned_url("get_object", wanted, expires_in)
+        return url
 
+    @storage_errors()
     def presign_post(
         self, key: str, filename: str, content_type: str, max_size: int, expires_in: int
     ) -> PresignedPost:
@@ -127,8 +121,7 @@ class BucketStorage:
         fields = {"Content-Type": content_type, "Content-Disposition": attachment(filename)}
         conditions: list[Any] = [{name: value} for name, value in fields.items()]
         conditions.append(["content-length-range", 0, max_size])
-        with storage_errors():
-            form = self.public_client.generate_presigned_post(
-                self.bucket, self.prefix + key, fields, conditions, expires_in
-            )
-            return PresignedPost(key=key, url=form["url"], fields=form["fields"])
+        form = self.public_client.generate_presigned_post(
+            self.bucket, self.prefix + key, fields, conditions, expires_in
+        )
+        return PresignedPost(key=key, **form)

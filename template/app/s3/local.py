@@ -3,19 +3,12 @@
 from time import time
 from typing import Any
 
-from flask import Blueprint, Response, current_app, url_for
+from flask import current_app, url_for
 from itsdangerous import BadSignature, URLSafeSerializer
-from werkzeug.datastructures import FileStorage
-from werkzeug.exceptions import Forbidden, RequestEntityTooLarge
+from werkzeug.exceptions import Forbidden
 
-from app.api import endpoint
-from app.s3 import service
 from app.s3.schemas import PresignedPost
-from app.storage import LocalStorage, handle_storage_error, measure, send
-
-blueprint = Blueprint("signed", __name__, url_prefix="/signed")
-blueprint.register_error_handler(OSError, handle_storage_error)
-blueprint.before_request(service.allow_large_files)
+from app.storage import LocalStorage
 
 
 class SignedStorage(LocalStorage):
@@ -37,11 +30,13 @@ def serializer(view: str) -> URLSafeSerializer:
 
 
 def sign(view: str, expires_in: int, **claims: object) -> str:
+    """Return the URL of a view of the blueprint ``signed``, with the claims in its token."""
     token = serializer(view).dumps(claims | {"expires": time() + expires_in})
     return url_for(f"signed.{view}", token=token, _external=True)
 
 
 def verify(view: str, token: str) -> dict[str, Any]:
+    """Return the claims of a token; raises ``Forbidden`` if it is not valid or has expired."""
     try:
         claims: dict[str, Any] = serializer(view).loads(token)
     except BadSignature:
@@ -49,21 +44,3 @@ def verify(view: str, token: str) -> dict[str, Any]:
     if claims["expires"] < time():
         raise Forbidden("The URL has expired.")
     return claims
-
-
-@blueprint.get("/<token>")
-@endpoint(media_types=("*/*",), conditional=True, errors=(403, 503))
-def download(token: str) -> Response:
-    """Download a file by signed URL."""
-    key = verify("download", token)["key"]
-    return send(service.get_storage(), key, service.get_info(key))
-
-
-@blueprint.post("/<token>")
-@endpoint(status=204, errors=(403, 503))
-def upload(token: str, file: FileStorage) -> None:
-    """Upload a file by signed form."""
-    claims = verify("upload", token)
-    if measure(file.stream) > claims["max_size"]:
-        raise RequestEntityTooLarge
-    service.get_storage().save(stream=file.stream, **claims["file"])

@@ -1,16 +1,20 @@
-"""``/api/v1/files``."""
+"""``/api/v1/files``, and ``/signed``, where files in a folder are reached by signed URLs."""
 
 from flask import Blueprint, Response, url_for
 from werkzeug.datastructures import FileStorage
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.api import PREFIX, endpoint
 from app.s3 import service
+from app.s3.local import verify
 from app.s3.schemas import FileOut, PresignedPost, PresignedPostIn, UrlOut, UrlQuery
-from app.storage import handle_storage_error, send
+from app.storage import handle_storage_error, measure, send
 
 blueprint = Blueprint("files", __name__, url_prefix=f"{PREFIX}/files")
-blueprint.register_error_handler(OSError, handle_storage_error)
-blueprint.before_request(service.allow_large_files)
+signed = Blueprint("signed", __name__, url_prefix="/signed")
+for each in (blueprint, signed):
+    each.register_error_handler(OSError, handle_storage_error)
+    each.before_request(service.allow_large_files)
 
 
 @blueprint.post("")
@@ -47,3 +51,21 @@ def delete_file(key: str) -> None:
 def presign_download(key: str, query: UrlQuery) -> UrlOut:
     """Create a URL that downloads a file directly from the bucket."""
     return service.presign_get(key, query.expires_in)
+
+
+@signed.get("/<token>")
+@endpoint(media_types=("*/*",), conditional=True, errors=(403, 503))
+def download(token: str) -> Response:
+    """Download a file by signed URL."""
+    key = verify("download", token)["key"]
+    return send(service.get_storage(), key, service.get_info(key))
+
+
+@signed.post("/<token>")
+@endpoint(status=204, errors=(403, 503))
+def upload(token: str, file: FileStorage) -> None:
+    """Upload a file by signed form."""
+    claims = verify("upload", token)
+    if measure(file.stream) > claims["max_size"]:
+        raise RequestEntityTooLarge
+    service.get_storage().save(stream=file.stream, **claims["file"])

@@ -1,7 +1,6 @@
 """What can be done with files, apart from HTTP routes."""
 
 import re
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from flask import current_app, request
@@ -12,12 +11,10 @@ from app.errors import Invalid, field_error
 # {% if "jwt" in components %}
 from app.jwt.permissions import may_access, owner_id
 # {% endif %}
+from app.s3.bucket import BucketStorage
+from app.s3.local import SignedStorage
 from app.s3.schemas import FileOut, PresignedPost, PresignedPostIn, UrlOut
 from app.storage import FileInfo, display_name, measure
-
-if TYPE_CHECKING:
-    from app.s3.bucket import BucketStorage
-    from app.s3.local import SignedStorage
 
 # {% if "jwt" in components %}
 KEY = re.compile(r"(?:([0-9]{1,10})/)?[0-9a-f-]{36}")
@@ -27,7 +24,7 @@ KEY = re.compile(r"[0-9a-f-]{36}")
 FORM_OVERHEAD = 64 * 1024  # bytes of a multipart body around the file
 
 
-def get_storage() -> "BucketStorage | SignedStorage":
+def get_storage() -> BucketStorage | SignedStorage:
     storage: BucketStorage | SignedStorage = current_app.extensions["files"]
     return storage
 
