@@ -46,15 +46,22 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--output",
         type=Path,
-        help="for the results; a run of a part leaves benchmarks/results/latest.json alone",
+        help="for the results; by default in the cache, or with --publish in benchmarks/results",
     )
-    parser.add_argument("--report", action="store_true", help="write the last results anew")
+    parser.add_argument(
+        "--publish", action="store_true", help="write the results, the chart and both READMEs"
+    )
+    parser.add_argument(
+        "--report", action="store_true", help="write the chart and both READMEs again"
+    )
     parser.add_argument(
         "--cache", type=Path, default=Path(".nox") / "bench", help="for the environments"
     )
     given = parser.parse_args(arguments)
-    part = bool(given.only or given.scenarios)
-    given.output = given.output or (given.cache / "part.json" if part else results.LATEST)
+    if given.publish and (given.only or given.scenarios):
+        parser.error("publish a whole run, without --only and --scenarios")
+    published = given.publish or given.report
+    given.output = given.output or (results.LATEST if published else given.cache / "latest.json")
     return given
 
 

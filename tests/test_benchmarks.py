@@ -194,10 +194,13 @@ def test_every_peer_is_pinned() -> None:
         assert "torch==2.13.0" in lines
 
 
-def test_a_partial_run_leaves_the_latest_results_alone() -> None:
-    assert command.parse([]).output == results.LATEST
+def test_only_a_whole_run_is_published_and_only_when_asked_to() -> None:
+    assert command.parse([]).output != results.LATEST
     assert command.parse(["--only", FASTAPI]).output != results.LATEST
-    assert command.parse(["--scenarios", "iris-1-at-1"]).output != results.LATEST
+    assert command.parse(["--publish"]).output == results.LATEST
+    assert command.parse(["--report"]).output == results.LATEST
+    with pytest.raises(SystemExit):
+        command.parse(["--publish", "--only", FASTAPI])
     assert command.plan_of(command.parse(["--quick"])).quick
     only = command.plan_of(command.parse(["--only", MOSEC_TUNED, SAMPLE]))
     assert [one.name for one in only.systems] == [OURS, SAMPLE, MOSEC_TUNED]
