@@ -350,7 +350,7 @@ def test_the_command_is_red_where_an_answer_is_wrong(
 
 def test_the_commands_in_the_readme_are_understood() -> None:
     lines = re.findall(r"^nox -s bench(.*)$", report.DETAILS.read_text(), re.MULTILINE)
-    assert len(lines) == 4
+    assert len(lines) == 5
     for line in lines:
         assert command.plan_of(command.parse(shlex.split(line, comments=True)[1:])).systems
 

@@ -40,7 +40,7 @@ def test_the_oldest_copier_is_the_one_that_the_template_takes() -> None:
 
 def test_the_sessions_exist_and_ci_runs_the_tests() -> None:
     source = (ROOT / "noxfile.py").read_text()
-    known = set(re.findall(r"^@nox.session\ndef (\w+)", source, re.MULTILINE))
+    known = set(re.findall(r"^@nox.session.*\ndef (\w+)", source, re.MULTILINE))
     named = {name for command in COMMANDS for name in re.findall(r"-s (\w+)", command)}
     assert named <= known
     assert "python3 noxfile.py" in COMMANDS
