@@ -1,15 +1,15 @@
 """WSGI middleware that accepts WebSockets, limits their number and ends those that can't stay."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from threading import Lock
 from time import monotonic
 from typing import Any
-from urllib.parse import parse_qs
 
 import structlog
 from flask import Flask
 from prometheus_client import Gauge
 from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, ServiceUnavailable
+from werkzeug.wrappers import Request
 
 # {% if "jwt" in components %}
 from app.socketio import accounts
@@ -18,8 +18,11 @@ from app.socketio.connections import KEY, Connection
 
 PATH = "/socket.io/"
 ERROR = "app.socketio.error"  # in the WSGI environment: why a request is no WebSocket
+EXPECTED = ("GET", ["4"], ["websocket"])  # of a request: method, EIO and transport
 CONNECT_TIMEOUT = 10  # seconds from the WebSocket to the Socket.IO connection
 OPEN = Gauge("socketio_connections", "Open connections.", multiprocess_mode="livesum")
+
+WSGIApp = Callable[..., Iterable[bytes]]
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -27,7 +30,7 @@ log = structlog.stdlib.get_logger(__name__)
 class WebSocketMiddleware:
     """Passes WebSockets to Socket.IO and all other requests to Flask."""
 
-    def __init__(self, app: Flask, http: Any, websockets: Any) -> None:
+    def __init__(self, app: Flask, http: WSGIApp, websockets: WSGIApp) -> None:
         self.app = app
         self.http = http
         self.websockets = websockets
@@ -36,25 +39,20 @@ class WebSocketMiddleware:
         self.supervised = False
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        response: Iterable[bytes]
         if environ["PATH_INFO"] != PATH:
-            response = self.http(environ, start_response)
-            return response
+            return self.http(environ, start_response)
         try:
             connection = self.accept(environ)
         except HTTPException as error:
             environ[ERROR] = error  # the view of this path raises it
             environ.pop("HTTP_UPGRADE", None)  # Flask has no view for WebSockets
-            response = self.http(environ, start_response)
-            return response
+            return self.http(environ, start_response)
         structlog.contextvars.clear_contextvars()  # of the thread's last request
         try:
-            response = self.websockets(environ, start_response)
-            return response
+            return self.websockets(environ, start_response)
         finally:
             OPEN.dec()
-            with self.lock:
-                self.connections.remove(connection)
+            self.connections.remove(connection)
 
     def accept(self, environ: dict[str, Any]) -> Connection:
         """Add a connection.
@@ -63,10 +61,11 @@ class WebSocketMiddleware:
             werkzeug.exceptions.HTTPException: the response to send instead.
         """
         config = self.app.config
-        check_handshake(environ)
+        request = Request(environ, populate_request=False)
+        check_handshake(request)
         # Browsers let any page open a WebSocket to any host, so the server has to check.
-        own_origin = f"{environ['wsgi.url_scheme']}://{environ.get('HTTP_HOST')}"
-        if environ.get("HTTP_ORIGIN", own_origin) not in {own_origin, *config["CORS_ORIGINS"]}:
+        own_origin = f"{request.scheme}://{request.host}"
+        if request.headers.get("Origin", own_origin) not in {own_origin, *config["CORS_ORIGINS"]}:
             raise Forbidden("Origin not allowed; add it to CORS_ORIGINS.")
         key = "gunicorn.socket" if "gunicorn.socket" in environ else "werkzeug.socket"
         if key not in environ:
@@ -95,8 +94,7 @@ class WebSocketMiddleware:
 
     def end_connections(self) -> None:
         """Drop clients that have left, or that never connected to Socket.IO."""
-        with self.lock:
-            connections = list(self.connections)
+        connections = list(self.connections)
         too_old = monotonic() - CONNECT_TIMEOUT
         for connection in connections:
             if connection.ended or (connection.sid is None and connection.opened_at < too_old):
@@ -106,16 +104,15 @@ class WebSocketMiddleware:
         # {% endif %}
 
 
-def check_handshake(environ: dict[str, Any]) -> None:
+def check_handshake(request: Request) -> None:
     """Refuse what Engine.IO or the WebSocket library would answer with a failure."""
-    query = parse_qs(environ.get("QUERY_STRING", ""))
-    sent = [environ["REQUEST_METHOD"], query.get("EIO"), query.get("transport"), query.get("sid")]
-    names = ("HTTP_UPGRADE", "HTTP_CONNECTION", "HTTP_SEC_WEBSOCKET_VERSION")
-    upgrade, connection, version = (environ.get(name, "").lower() for name in names)
+    args, headers = request.args, request.headers
     if (
-        sent != ["GET", ["4"], ["websocket"], None]
-        or (upgrade, version) != ("websocket", "13")
-        or "upgrade" not in connection
-        or not environ.get("HTTP_SEC_WEBSOCKET_KEY")
+        (request.method, args.getlist("EIO"), args.getlist("transport")) != EXPECTED
+        or "sid" in args
+        or headers.get("Upgrade", "").lower() != "websocket"
+        or "upgrade" not in headers.get("Connection", "").lower()
+        or headers.get("Sec-WebSocket-Version") != "13"
+        or not headers.get("Sec-WebSocket-Key")
     ):
         raise BadRequest("Connect with Socket.IO, protocol version 5, and the websocket transport.")

@@ -2,13 +2,12 @@
 // https://socket.io/docs/v4/socket-io-protocol/
 
 const MAX_RECONNECT_DELAY = 10_000; // milliseconds
-const ACK_TIMEOUT = 10_000; // milliseconds
 
 export class Socket {
   #url;
   #auth;
   #listeners = {};
-  #acks = new Map(); // id of an event → what to do with its acknowledgement
+  #acks = new Map(); // id of an event → what receives its acknowledgement
   #nextId = 0;
   #attempts = 0;
   #webSocket = null;
@@ -46,12 +45,7 @@ export class Socket {
   emit(event, body) {
     return new Promise((resolve) => {
       const id = this.#nextId++;
-      const expire = () => resolve({ status: 504, detail: "The server doesn't answer." });
-      const timer = setTimeout(expire, ACK_TIMEOUT);
-      this.#acks.set(id, (answer) => {
-        clearTimeout(timer);
-        resolve(answer);
-      });
+      this.#acks.set(id, resolve);
       this.#send(`42${id}${JSON.stringify([event, body])}`);
     });
   }
@@ -65,7 +59,7 @@ export class Socket {
     const data = json ? JSON.parse(json) : undefined;
     if (type === "0") this.#open(data);
     else if (type === "2") this.#pong();
-    else if (type === "40") this.#connected();
+    else if (type === "40") this.#dispatch("connect");
     else if (type === "41") this.#end("disconnect", false);
     else if (type === "42") this.#dispatch(data[0], data[1]);
     else if (type === "43") this.#acknowledge(Number(id), data[0]);
@@ -73,6 +67,7 @@ export class Socket {
   }
 
   #open({ pingInterval, pingTimeout }) {
+    this.#attempts = 0;
     this.#pingTimeout = pingInterval + pingTimeout;
     this.#expectPing();
     const auth = this.#auth();
@@ -87,11 +82,6 @@ export class Socket {
   #expectPing() {
     clearTimeout(this.#timeout);
     this.#timeout = setTimeout(() => this.#webSocket?.close(), this.#pingTimeout);
-  }
-
-  #connected() {
-    this.#attempts = 0;
-    this.#dispatch("connect");
   }
 
   #acknowledge(id, answer) {
