@@ -6,15 +6,14 @@ Every connection of the job's owner receives it.
 Clients that sent ``watch`` with the job's id receive it.
 # {% endif %}
 Workers send it through Redis. Without ``REDIS_URL``, as in development, they can't; the process
-with the connections polls the job instead.
+with the connections polls the job every second instead.
 """
 
-from time import sleep
 # {% if "jwt" not in components %}
 from typing import Annotated
 from uuid import UUID
-# {% endif %}
 
+# {% endif %}
 from celery import states
 from flask import Flask, current_app
 # {% if "jwt" not in components %}
@@ -34,12 +33,9 @@ from app.socketio import push
 from app.socketio.events import event
 # {% endif %}
 
-MAX_POLLED = 100  # jobs, each in a thread
-POLL_INTERVAL = 0.5  # seconds
-
 
 def init_app(app: Flask) -> None:
-    app.extensions["job_poller"] = JobPoller(app)
+    app.extensions["polled_jobs"] = {}  # id → the job as it was last sent
     if notify not in LISTENERS:
         LISTENERS.append(notify)
 
@@ -48,7 +44,7 @@ def notify(job_id: str) -> None:
     """Called in the process that changed the job: a web process or a worker."""
     # {% if "jwt" in components %}
     if not current_app.config["REDIS_URL"] and current_app.extensions["websockets"].connections:
-        current_app.extensions["job_poller"].start(job_id)
+        current_app.extensions["polled_jobs"][job_id] = None
         return
     # {% endif %}
     send(job_id)
@@ -70,30 +66,13 @@ def send(job_id: str, seen: Job | None = None) -> Job | None:
     return job
 
 
-class JobPoller:
-    """Sends the changes of jobs whose workers can't reach this process."""
-
-    def __init__(self, app: Flask) -> None:
-        self.app = app
-        self.jobs: set[str] = set()
-
-    def start(self, job_id: str) -> None:
-        if job_id not in self.jobs and len(self.jobs) < MAX_POLLED:
-            self.jobs.add(job_id)
-            self.app.extensions["socketio"].start_background_task(self.poll, job_id)
-
-    def poll(self, job_id: str) -> None:
-        """Return when the job has finished or expired."""
-        job = None
-        try:
-            while job is None or job.state not in states.READY_STATES:
-                with self.app.app_context():
-                    job = send(job_id, job)
-                if job is None:
-                    break
-                sleep(POLL_INTERVAL)
-        finally:
-            self.jobs.remove(job_id)
+def poll() -> None:
+    """Send the changes of jobs whose workers can't reach this process."""
+    polled: dict[str, Job | None] = current_app.extensions["polled_jobs"]
+    for job_id, seen in list(polled.items()):
+        polled[job_id] = job = send(job_id, seen)
+        if job is None or job.state in states.READY_STATES:
+            del polled[job_id]
 # {% if "jwt" not in components %}
 
 
@@ -109,7 +88,7 @@ def watch(body: Watch) -> Job:
     job = service.get(body.job)
     join_room(room_of(job.id))
     if not current_app.config["REDIS_URL"]:
-        current_app.extensions["job_poller"].start(job.id)
+        current_app.extensions["polled_jobs"][job.id] = None
     return job
 
 

@@ -11,8 +11,12 @@ from prometheus_client import Gauge
 from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, ServiceUnavailable
 from werkzeug.wrappers import Request
 
-# {% if "jwt" in components %}
+# {% if "jwt" in components and "celery" in components %}
+from app.socketio import accounts, jobs
+# {% elif "jwt" in components %}
 from app.socketio import accounts
+# {% elif "celery" in components %}
+from app.socketio import jobs
 # {% endif %}
 from app.socketio.connections import KEY, Connection
 
@@ -84,13 +88,17 @@ class WebSocketMiddleware:
         return connection
 
     def supervise(self) -> None:
+        """Look at all connections every second."""
         while True:
             self.app.extensions["socketio"].sleep(1)
             try:
                 with self.app.app_context():
                     self.end_connections()
+                    # {% if "celery" in components %}
+                    jobs.poll()
+                    # {% endif %}
             except Exception:
-                log.exception("connections could not be checked")
+                log.exception("supervision failed")
 
     def end_connections(self) -> None:
         """Drop clients that have left, or that never connected to Socket.IO."""

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from app.database import db
 from app.jwt import tokens
 # {% endif %}
-from app.socketio.jobs import JobPoller
+from app.socketio.jobs import poll
 # {% if "jwt" in components %}
 from app.users.models import User
 # {% endif %}
@@ -77,16 +77,16 @@ def test_without_redis_jobs_are_polled(
     app: Flask, client: FlaskClient, connect: Connect, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.celery.execution.LISTENERS", [])  # a worker can't reach this process
-    monkeypatch.setattr("app.socketio.jobs.sleep", lambda _: work())
-    poller = JobPoller(app)
     socket, job_id = connect(), submit(client)
     # {% if "jwt" not in components %}
-    monkeypatch.setitem(app.extensions, "job_poller", poller)
-    monkeypatch.setattr(app.extensions["socketio"], "start_background_task", lambda *_: None)
     socket.emit("watch", {"job": job_id})
     # {% else %}
-    poller.jobs.add(job_id)
+    app.extensions["polled_jobs"][job_id] = None
     # {% endif %}
-    poller.poll(job_id)
+    with app.app_context():
+        poll()
+        poll()
+        work()
+        poll()
     assert [change["state"] for change in received(socket)] == [states.PENDING, states.SUCCESS]
-    assert not poller.jobs
+    assert not app.extensions["polled_jobs"]
