@@ -40,7 +40,7 @@ def to_rows(proba: FloatArray, labels: list[str], index_name: str) -> list[dict[
             "label": labels[best],
             index_name: best,
             "confidence": row[best],
-            "proba": dict(zip(labels, row)),  # noqa: B905  # to check lengths takes a quarter longer
+            "proba": dict(zip(labels, row)),  # noqa: B905  # the check is slow
         }
         for best, row in zip(proba.argmax(axis=1).tolist(), proba.tolist(), strict=True)
     ]

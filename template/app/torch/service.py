@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import structlog
 
 from app.serving.arrays import FloatArray
 from app.serving.batching import Compute
@@ -31,8 +30,6 @@ EPOCHS = 20
 TOLERANCE, CUDA_TOLERANCE, MIXED_TOLERANCE = 1e-6, 1e-4, 1e-2
 #: Default maximum rows of a shared call; see ``app.serving.batching``.
 BATCH_ROWS = {"onnx": 1, "cpu": 64, "cuda": 1024}
-
-log = structlog.stdlib.get_logger(__name__)
 
 
 @contextmanager
@@ -113,14 +110,10 @@ def choose_device(wanted: str) -> str:
     Raises:
         ModelError: ``wanted`` is ``cuda``, and it isn't available.
     """
-    if wanted == "cpu":
-        return "cpu"
     import torch
 
-    if torch.cuda.is_available():
-        log.info("device chosen", device="cuda", name=torch.cuda.get_device_name())
+    if wanted != "cpu" and torch.cuda.is_available():
         return "cuda"
     if wanted == "cuda":
         raise ModelError("TORCH_DEVICE is cuda, but PyTorch finds no CUDA device.")
-    log.info("device chosen", device="cpu", reason="PyTorch finds no CUDA device")
     return "cpu"
