@@ -36,6 +36,10 @@ log = structlog.stdlib.get_logger(__name__)
 class Packet(packet.Packet):  # type: ignore[misc]  # the library has no types
     """Turns what the library would drop, or take for an event of its own, into ``MALFORMED``."""
 
+    packet_type: Any
+    namespace: Any
+    data: Any
+
     def __init__(self, *args: Any, encoded_packet: Any = None, **options: Any) -> None:
         if encoded_packet in ("", b""):  # which the library would not decode
             encoded_packet = "?"
