@@ -1,7 +1,7 @@
 """Images from clients: checked before they are decoded, and decoded in memory."""
 
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 from flask import current_app
@@ -23,14 +23,16 @@ class Picture:
     Attributes:
         pixels: (height, width, 3) uint8, blue first, upright, at most ``MAX_SIDE`` on each side.
         scale: pixels of the original for one pixel of ``pixels``.
+        field: the field of the request that it came in.
     """
 
     pixels: NDArray[np.uint8]
     scale: float
+    field: str
 
 
-def read_image(stream: BinaryIO, field: str) -> Picture:
-    """Decode a JPEG, PNG or WebP image. The format follows from its content, not from its name.
+def read_image(stream: IO[bytes], field: str) -> Picture:
+    """Decode a JPEG, PNG or WebP image, which is recognized by its content.
 
     Raises:
         werkzeug.exceptions.UnsupportedMediaType: it is not such an image.
@@ -55,4 +57,4 @@ def read_image(stream: BinaryIO, field: str) -> Picture:
         raise Invalid([field_error(field, "The image is broken.")]) from None
     image.thumbnail((MAX_SIDE, MAX_SIDE))
     pixels = np.ascontiguousarray(np.asarray(image)[:, :, ::-1])
-    return Picture(pixels, max(width, height) / max(pixels.shape[:2]))
+    return Picture(pixels, max(width, height) / max(pixels.shape[:2]), field)

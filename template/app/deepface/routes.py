@@ -1,13 +1,13 @@
 """``/api/v1/faces``."""
 
 import structlog
-from flask import Blueprint, Response, current_app
+from flask import Blueprint, Response
 from werkzeug.datastructures import FileStorage
 
 from app.api import PREFIX, endpoint
-from app.deepface.images import Picture, read_image
+from app.deepface.images import read_image
 from app.deepface.schemas import Analysis, Verification
-from app.deepface.service import FaceModels
+from app.deepface.service import get_models
 from app.deepface.weights import WeightsError
 from app.errors import unavailable
 
@@ -35,8 +35,7 @@ def analyze(image: FileStorage) -> Analysis:
 
     Send a JPEG, PNG or WebP image. The answers are estimates of models, not facts about people.
     """
-    faces: FaceModels = current_app.extensions["deepface"]
-    return Analysis(faces=faces.analyze(read(image, "image")))
+    return Analysis(faces=get_models().analyze(read_image(image.stream, "image")))
 
 
 @blueprint.post("/verify")
@@ -44,11 +43,7 @@ def analyze(image: FileStorage) -> Analysis:
 def verify(image1: FileStorage, image2: FileStorage) -> Verification:
     """Tell whether two images show the same person.
 
-    Where an image shows several faces, the largest counts.
+    If an image shows several faces, the largest is compared.
     """
-    faces: FaceModels = current_app.extensions["deepface"]
-    return faces.verify(read(image1, "image1"), read(image2, "image2"))
-
-
-def read(file: FileStorage, field: str) -> Picture:
-    return read_image(file.stream, field)  # type: ignore[arg-type]
+    first, second = read_image(image1.stream, "image1"), read_image(image2.stream, "image2")
+    return get_models().verify(first, second)

@@ -1,23 +1,23 @@
 """DeepFace, loaded once in each process."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from threading import BoundedSemaphore
 from typing import Any, TypeVar
 
 import structlog
+from flask import current_app
 from werkzeug.exceptions import ServiceUnavailable
 
 from app.deepface.images import Picture
 from app.deepface.schemas import Box, Face, Verification
-from app.deepface.weights import ATTRIBUTES, WeightsError, check_weights
+from app.deepface.weights import ATTRIBUTES, check_weights, weight_files
 from app.errors import Invalid, field_error
 
 T = TypeVar("T")
-
-NO_FACE = "No face was found."
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -47,7 +47,12 @@ class FaceModels:
                 than ``FACES_TIMEOUT``.
             app.deepface.weights.WeightsError: the models cannot be loaded.
         """
-        found = self.run(lambda deepface: self.find_attributes(deepface, picture))
+
+        def estimate(library: Any) -> Any:
+            actions = tuple(map(str.lower, ATTRIBUTES))
+            with face_required(picture):
+                return library.analyze(picture.pixels, actions=actions, silent=True)
+
         return [
             Face(
                 box=box_of(face["region"], picture.scale),
@@ -56,21 +61,22 @@ class FaceModels:
                 gender=face["dominant_gender"],
                 emotion=face["dominant_emotion"],
             )
-            for face in found
+            for face in self.run(estimate)
         ]
 
-    def find_attributes(self, deepface: Any, picture: Picture) -> list[dict[str, Any]]:
-        try:
-            found: list[dict[str, Any]] = deepface.DeepFace.analyze(
-                picture.pixels, actions=tuple(map(str.lower, ATTRIBUTES)), silent=True
-            )
-        except deepface.modules.exceptions.FaceNotDetected:
-            raise Invalid([field_error("image", NO_FACE)]) from None
-        return found
-
     def verify(self, first: Picture, second: Picture) -> Verification:
-        """Compare the largest faces of two images; raises as ``analyze`` does."""
-        found = self.run(lambda deepface: self.compare(deepface, first, second))
+        """Compare the largest faces of two images; raises the errors of ``analyze``."""
+
+        def embed(library: Any, picture: Picture) -> Any:
+            with face_required(picture):
+                faces = library.represent(picture.pixels, self.recognition, max_faces=1)
+            return faces[0]["embedding"]
+
+        def compare(library: Any) -> Any:
+            embeddings = embed(library, first), embed(library, second)
+            return library.verify(*embeddings, model_name=self.recognition, silent=True)
+
+        found = self.run(compare)
         return Verification(
             verified=bool(found["verified"]),
             distance=float(found["distance"]),
@@ -78,30 +84,10 @@ class FaceModels:
             model=self.recognition,
         )
 
-    def compare(self, deepface: Any, first: Picture, second: Picture) -> dict[str, Any]:
-        embeddings = [
-            self.embed(deepface, first, "image1"),
-            self.embed(deepface, second, "image2"),
-        ]
-        found: dict[str, Any] = deepface.DeepFace.verify(
-            *embeddings, model_name=self.recognition, silent=True
-        )
-        return found
-
-    def embed(self, deepface: Any, picture: Picture, field: str) -> list[float]:
-        """The embedding of the largest face."""
-        try:
-            faces = deepface.DeepFace.represent(picture.pixels, model_name=self.recognition)
-        except deepface.modules.exceptions.FaceNotDetected:
-            raise Invalid([field_error(field, NO_FACE)]) from None
-        largest = max(faces, key=lambda face: face["facial_area"]["w"])
-        embedding: list[float] = largest["embedding"]
-        return embedding
-
     def run(self, call: Callable[[Any], T]) -> T:
         """Run ``call`` with the library in the models' thread, within the limits."""
         if not self.slots.acquire(blocking=False):
-            raise ServiceUnavailable("Too many images are being analysed.", retry_after=5)
+            raise ServiceUnavailable("Too many images are being analyzed.", retry_after=5)
         future = self.pool.submit(lambda: call(self.load()))
         future.add_done_callback(lambda _: self.slots.release())
         try:
@@ -110,14 +96,12 @@ class FaceModels:
             future.cancel()
             raise ServiceUnavailable("The analysis timed out.", retry_after=30) from None
 
-    def warm(self) -> "Future[Any]":
+    def warm(self) -> None:
         """Load the models in the background."""
-        future = self.pool.submit(self.load)
-        future.add_done_callback(log_failure)
-        return future
+        self.pool.submit(self.load).add_done_callback(log_failure)
 
     def check(self) -> None:
-        """Raise while the models are not loaded."""
+        """Load the models unless they are loaded; raise an error if that fails."""
         if self.library is None:
             self.pool.submit(self.load).result()
 
@@ -126,9 +110,8 @@ class FaceModels:
         if self.library is None:
             check_weights(self.home, self.recognition)
             library = import_deepface(self.home)
-            for name in ATTRIBUTES:
-                library.DeepFace.build_model(name, task="facial_attribute")
-            library.DeepFace.build_model(self.recognition, task="facial_recognition")
+            for name in weight_files(self.home, self.recognition):
+                build_model(library, name)
             self.library = library
         return self.library
 
@@ -138,22 +121,39 @@ def import_deepface(home: Path) -> Any:
     os.environ["DEEPFACE_HOME"] = str(home)
     os.environ["DEEPFACE_BACKEND_ENGINE"] = "onnx"  # needs neither TensorFlow nor PyTorch
     os.environ.setdefault("DEEPFACE_LOG_LEVEL", "40")
-    import deepface
-    import deepface.DeepFace
-    import deepface.modules.exceptions
+    from deepface import DeepFace
 
-    return deepface
+    return DeepFace
+
+
+def build_model(library: Any, name: str) -> None:
+    """Have the library load a model. It downloads the weights if they are missing."""
+    task = "facial_attribute" if name in ATTRIBUTES else "facial_recognition"
+    library.build_model(name, task=task)
+
+
+@contextmanager
+def face_required(picture: Picture) -> Iterator[None]:
+    """Raise ``Invalid`` for the picture's field if DeepFace finds no face."""
+    from deepface.modules.exceptions import FaceNotDetected
+
+    try:
+        yield
+    except FaceNotDetected:
+        raise Invalid([field_error(picture.field, "No face was found.")]) from None
 
 
 def box_of(region: Mapping[str, Any], scale: float) -> Box:
-    """A face's place in the original image."""
+    """Return a face's place in the original image."""
     x, y, width, height = (round(region[name] * scale) for name in ("x", "y", "w", "h"))
     return Box(x=x, y=y, width=width, height=height)
 
 
 def log_failure(future: "Future[Any]") -> None:
-    error = future.exception()
-    if isinstance(error, WeightsError):
-        log.error("face models cannot be loaded", reason=error.message)
-    elif error:
-        log.error("face models cannot be loaded", exc_info=error)
+    if error := future.exception():
+        log.error("face models cannot be loaded", reason=str(error), error=type(error).__name__)
+
+
+def get_models() -> FaceModels:
+    models: FaceModels = current_app.extensions["deepface"]
+    return models

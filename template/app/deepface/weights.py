@@ -37,12 +37,11 @@ def check_weights(home: Path, recognition: str) -> None:
 
     DeepFace itself would download a missing file in the middle of a request.
     """
-    files = weight_files(home, recognition).values()
+    files, digests = weight_files(home, recognition).values(), read_digests(home)
     if missing := [file.name for file in files if not file.is_file()]:
         raise WeightsError(
             f"Weights are missing: {', '.join(missing)}. Run: flask --app wsgi fetch-weights"
         )
-    digests = read_digests(home)
     for file in files:
         if digests.get(file.name) != digest(file):
             raise WeightsError(
@@ -52,12 +51,10 @@ def check_weights(home: Path, recognition: str) -> None:
 
 
 def read_digests(home: Path) -> dict[str, str]:
-    """File → SHA-256 in hexadecimal digits, as recorded when it was downloaded."""
-    try:
-        lines = (home / DIGESTS).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return {}
-    return {name: value for value, _, name in (line.partition("  ") for line in lines)}
+    """Return file → SHA-256 in hexadecimal digits, as recorded when it was downloaded."""
+    file = home / DIGESTS
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    return {name: value for value, name in map(str.split, lines)}
 
 
 def write_digests(home: Path, recognition: str) -> None:

@@ -5,6 +5,10 @@ Tiny random models take the place of the real weights.
 
 import errno
 import tempfile
+# {% if "celery" in components %}
+from base64 import b64encode
+from collections.abc import Callable
+# {% endif %}
 from io import BytesIO
 from pathlib import Path
 from threading import Event, Thread
@@ -74,7 +78,7 @@ def models(weights: Path) -> FaceModels:
             "FACES_CONCURRENCY": 2,
         }
     )
-    models.warm().result()
+    models.check()
     return models
 
 
@@ -266,11 +270,11 @@ def test_nothing_is_left_on_disk(
     large = encode(face.resize((1500, 1500)), "PNG")  # is spooled to a file
     assert analyze(client, large).status_code == 200
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError("in the middle")
 
     client.application.config["PROPAGATE_EXCEPTIONS"] = False
-    monkeypatch.setattr(faces, "find_attributes", fail)
+    monkeypatch.setattr(faces.library, "analyze", fail)
     assert analyze(client, large).status_code == 500
 
     def full(*_: object, **__: object) -> None:
@@ -280,3 +284,22 @@ def test_nothing_is_left_on_disk(
     response = analyze(client, large)
     assert response.status_code == 503
     assert files_below(tmp_path) == []
+# {% if "celery" in components %}
+
+
+def test_faces_are_analyzed_as_a_job(
+    client: FlaskClient, faces: FaceModels, jpeg: bytes, work: Callable[[], None]
+) -> None:
+    def submit(image: str) -> Any:
+        body = {"kind": "faces.analyze", "input": {"image": image}}
+        return client.post("/api/v1/jobs", json=body)
+
+    accepted = [submit(b64encode(content).decode()) for content in (jpeg, b"no image")]
+    work()
+    found, refused = [client.get(job.headers["Location"]).get_json() for job in accepted]
+    assert (found["state"], len(found["result"])) == ("SUCCESS", 1)
+    assert refused["state"] == "FAILURE"
+    assert refused["error"]["detail"] == "Send a JPEG, PNG or WebP image."
+    for image in ("", "not Base64", b64encode(bytes(5 * 1024 * 1024 + 1)).decode()):
+        assert submit(image).status_code == 422
+# {% endif %}
