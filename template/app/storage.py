@@ -1,4 +1,4 @@
-"""Stored files: what a storage does, a folder as storage, and downloads from any storage."""
+"""File storage: the interface, a folder that implements it, and downloads."""
 
 import os
 import re
@@ -24,7 +24,7 @@ SUFFIX_RANGE = re.compile(r"bytes=-(\d{1,20})")
 
 
 class FileInfo(BaseModel):
-    """What is known of a stored file. ``size`` is in bytes; ``metadata`` is ASCII text."""
+    """The description of a stored file. ``size`` is in bytes; ``metadata`` is ASCII text."""
 
     filename: str
     content_type: str
@@ -37,7 +37,7 @@ class FileInfo(BaseModel):
 class Storage(Protocol):
     """Stores files by key. Keys are made by this service, never by clients.
 
-    Every method raises ``OSError`` if the storage does not work.
+    Every method raises ``OSError`` if the storage fails.
     """
 
     def save(
@@ -46,7 +46,7 @@ class Storage(Protocol):
         """Store a stream, completely or not at all."""
 
     def info(self, key: str) -> FileInfo | None:
-        """Return what is known of a file, or ``None`` if there is no such file."""
+        """Return the description of a file, or ``None`` if it does not exist."""
 
     def open(self, key: str, info: FileInfo, start: int, stop: int) -> IO[bytes]:
         """Open a file at ``start``; at least the bytes before ``stop`` can be read."""
@@ -56,7 +56,7 @@ class Storage(Protocol):
 
 
 class LocalStorage:
-    """A folder with a folder for each file, which holds the content and its ``FileInfo``."""
+    """Stores each file in a folder of its own, as ``content`` and ``info.json``."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
@@ -147,7 +147,7 @@ def supported_conditions(environ: dict[str, Any], size: int) -> dict[str, Any]:
 
 
 def read_chunks(content: IO[bytes], size: int) -> Iterator[bytes]:
-    """Read ``size`` bytes. An error ends the response before its Content-Length is reached."""
+    """Yield ``size`` bytes. If reading fails, the response ends before its Content-Length."""
     while chunk := content.read(min(size, CHUNK)):
         size -= len(chunk)
         yield chunk
@@ -161,7 +161,7 @@ def measure(stream: IO[bytes]) -> int:
 
 
 def display_name(filename: str) -> str:
-    """Return the last part of a client's file name, to show and never to open."""
+    """Return the last part of a client's file name, for display only."""
     last = filename.replace("\\", "/").rpartition("/")[2]
     return "".join(filter(str.isprintable, last))[-MAX_FILENAME:]
 

@@ -1,4 +1,4 @@
-"""The Converse API of Amazon Bedrock, through boto3, which is imported at the first request."""
+"""The Converse API of Amazon Bedrock through boto3, which is imported at the first request."""
 
 import logging
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ STOP_REASONS: dict[str, StopReason] = {
 #: Errors within a stream, which have no HTTP status. Any other is the provider's fault.
 STREAM_STATUSES = {"throttlingexception": 429, "validationexception": 400}
 NOT_CONFIGURED = (
-    "Amazon Bedrock is not configured. Set AWS_REGION, and credentials that boto3 finds."
+    "Amazon Bedrock is not configured. Set AWS_REGION, and provide credentials for boto3."
 )
 
 

@@ -35,7 +35,7 @@ def read_image(stream: IO[bytes], field: str) -> Picture:
     """Decode a JPEG, PNG or WebP image, which is recognized by its content.
 
     Raises:
-        werkzeug.exceptions.UnsupportedMediaType: it is not such an image.
+        werkzeug.exceptions.UnsupportedMediaType: the format is not supported.
         werkzeug.exceptions.RequestEntityTooLarge: it has more pixels than ``FACES_MAX_PIXELS``.
         app.errors.Invalid: it is broken.
     """

@@ -1,4 +1,4 @@
-"""What clients get of faces."""
+"""Responses of ``/api/v1/faces``."""
 
 from app.api import Schema
 
@@ -13,7 +13,7 @@ class Box(Schema):
 
 
 class Face(Schema):
-    """A face and what the models estimate of it. ``confidence`` is that of the detection."""
+    """A face with the estimates of the models. ``confidence`` is that of the detection."""
 
     box: Box
     confidence: float

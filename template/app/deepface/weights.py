@@ -1,4 +1,4 @@
-"""The models' weights: where they are, and whether they are what was downloaded."""
+"""The models' weights: their files and digests."""
 
 from hashlib import file_digest
 from pathlib import Path
@@ -23,11 +23,11 @@ DIGESTS = "SHA256SUMS"
 
 
 class WeightsError(ClickException):
-    """Weights are missing or were changed. The message says what to do and names no path."""
+    """Weights are missing or were changed. The message says what to do."""
 
 
 def weight_files(home: Path, recognition: str) -> dict[str, Path]:
-    """DeepFace's name of each model that is used → its file, where DeepFace looks for it."""
+    """Return DeepFace's name of each model in use → its file, where DeepFace looks for it."""
     models = {**ATTRIBUTES, recognition: RECOGNITION[recognition]}
     return {name: home / ".deepface" / "weights" / file for name, file in models.items()}
 

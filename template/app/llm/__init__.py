@@ -1,6 +1,6 @@
-"""What language models have in common, whichever provider serves them.
+"""The shared part of all language model providers.
 
-A provider is registered with ``add_provider``. Everything else calls ``get_models``.
+Providers are registered with ``add_provider``. All other code calls ``get_models``.
 """
 
 # {% if "celery" in components and "socketio" in components %}

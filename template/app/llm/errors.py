@@ -1,4 +1,4 @@
-"""Why a language model gave no answer, and how clients learn of it."""
+"""Failures of language models, and the responses to clients."""
 
 import re
 
@@ -6,7 +6,7 @@ from flask import Response
 
 from app.errors import field_error, problem, unavailable
 
-#: Reason → what the client reads. ``not_configured`` brings its own text.
+#: Reason → detail for the client. ``not_configured`` comes with its own.
 DETAILS = {
     "busy": "Too many requests to language models are running. Try again soon.",
     "content_filter": "The provider's content filter blocked the request.",
@@ -17,9 +17,9 @@ DETAILS = {
     "timeout": "The language model took too long.",
     "unavailable": "The language model is unavailable. Try again soon.",
 }
-#: Reasons that only the owner of the service can do something about.
+#: Reasons that only the owner of the service can fix.
 FAULTS = {"credentials", "not_configured", "rejected"}
-#: Reasons for which a later attempt may succeed.
+#: Reasons that may go away by themselves.
 TRANSIENT = {"busy", "throttled", "timeout", "unavailable"}
 TOO_LONG = re.compile(
     r"too long|context.?(length|window)|too many (input )?tokens|maximum.{0,30}tokens",
@@ -29,12 +29,12 @@ RETRY_AFTER, MAX_RETRY_AFTER = 5, 3600  # seconds; the first if the provider doe
 
 
 class ProviderError(Exception):
-    """A provider gave no answer.
+    """The provider did not answer.
 
     Args:
         reason: a key of ``DETAILS``, or ``not_configured``.
-        detail: what the client reads.
-        retry_after: seconds.
+        detail: the text for the client.
+        retry_after: seconds after which the client may try again.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Language models over a connection: ``ask`` is answered in pieces, as they come."""
+"""Language models over Socket.IO: the event ``ask`` is answered piece by piece."""
 
 from typing import Annotated
 
@@ -15,7 +15,7 @@ from app.socketio.events import event
 
 
 class Asked(Schema):
-    """The client's name for its question; each event of the answer carries it."""
+    """The client's id for its question, which every event of the answer repeats."""
 
     id: Annotated[str, Field(min_length=1, max_length=100)]
 
@@ -26,7 +26,7 @@ class Ask(Prompt, Asked):
 
 @event
 def ask(body: Ask) -> Asked:
-    """Ask the language model. The text comes in events ``token``, then ``answer``, or ``error``."""
+    """Ask the language model. Events ``token`` follow, then ``answer`` or ``error``."""
     sid = request.sid  # type: ignore[attr-defined]
     send = copy_current_request_context(send_answer)
     events = get_models().stream(body)
@@ -35,7 +35,7 @@ def ask(body: Ask) -> Asked:
 
 
 def send_answer(sid: str, question: str, events: Events) -> None:
-    """Send the events to the connection, until it ends."""
+    """Send the answer to a connection, until one of them ends."""
     connection = current_connection()
     try:
         for event in events:

@@ -1,4 +1,4 @@
-"""What clients send to language models and get back, the same for each provider."""
+"""Requests and responses of language models, the same for every provider."""
 
 from typing import Annotated, Literal
 
@@ -23,7 +23,7 @@ class Message(Schema):
 class Prompt(Schema):
     """A ``message``, or a conversation in ``messages`` that begins and ends with the user.
 
-    ``max_tokens`` defaults to ``LLM_MAX_TOKENS``, which is also the most that is allowed.
+    ``max_tokens`` defaults to ``LLM_MAX_TOKENS``, which is also its maximum.
     """
 
     message: PromptText | None = None
@@ -38,11 +38,11 @@ class Prompt(Schema):
         if (self.message is None) == (self.messages is None):
             raise ValueError("Send either message or messages.")
         if self.messages and {self.messages[0].role, self.messages[-1].role} != {"user"}:
-            raise ValueError("The first and the last of messages must have the role user.")
+            raise ValueError("The first and the last message must have the role user.")
         return self
 
     def history(self) -> list[Message]:
-        """The conversation, oldest turn first."""
+        """Return the conversation, oldest turn first."""
         return self.messages or [Message(role="user", content=self.message or "")]
 
 
@@ -53,14 +53,14 @@ class Chat(Prompt):
 
 
 class Usage(Schema):
-    """Tokens, as the provider counts them."""
+    """Number of tokens, as counted by the provider."""
 
     input_tokens: int = 0
     output_tokens: int = 0
 
 
 class Result(Schema):
-    """How a model ended. ``refusal`` and ``content_filter`` are answers, not errors."""
+    """Why the model stopped. ``refusal`` and ``content_filter`` are answers, not errors."""
 
     model: str
     stop_reason: StopReason
@@ -68,6 +68,6 @@ class Result(Schema):
 
 
 class Answer(Result):
-    """The model's text. After a content filter it may be empty."""
+    """The model's reply, which may be empty after a content filter."""
 
     reply: str

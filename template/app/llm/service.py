@@ -26,7 +26,7 @@ Events = Generator[str | Answer, None, None]
 
 
 class Provider(Protocol):
-    """What a component implements. Its methods run in a thread, without Flask's context."""
+    """The interface of a provider. Its methods run in a thread, without Flask's context."""
 
     name: str
     model: str
@@ -45,9 +45,9 @@ class Provider(Protocol):
 class LanguageModels:
     """The providers of one application; ``LLM_PROVIDER`` is the default.
 
-    At most ``LLM_CONCURRENCY`` calls run in a process, so that a slow provider cannot occupy all
-    threads of the server. They run in threads of their own, so that a request ends after
-    ``LLM_TIMEOUT`` whatever the provider does.
+    At most ``LLM_CONCURRENCY`` calls run at once in a process, so that a slow provider cannot
+    occupy all threads of the server. They run in a thread pool, so that a request ends after
+    ``LLM_TIMEOUT`` even if the provider never responds.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
@@ -59,13 +59,13 @@ class LanguageModels:
     def answer(
         self, prompt: Prompt, name: str | None = None, schema: type[BaseModel] | None = None
     ) -> Answer:
-        """Return the whole answer of the provider ``name``.
+        """Return the whole answer from the provider ``name``.
 
         With ``schema``, its reply is JSON of that model if the stop reason is ``end_turn``.
 
         Raises:
-            ProviderError: there is no answer.
-            app.errors.Invalid: the prompt exceeds a limit, or uses what is not supported.
+            ProviderError: the provider did not answer.
+            app.errors.Invalid: the prompt exceeds a limit, or the provider does not support it.
         """
         provider, prompt = self.prepare(prompt, name)
 
@@ -119,7 +119,7 @@ class LanguageModels:
             write("language model called", **fields)
 
     def pull(self, provider: Provider, events: Events) -> Generator[str, None, Answer]:
-        """Yield the pieces and return the answer. A thread of the pool waits for each of them."""
+        """Yield the pieces and return the answer. The pool's threads wait for the provider."""
         if not self.slots.acquire(blocking=False):
             raise ProviderError("busy")
 

@@ -1,8 +1,8 @@
-"""What the errors of the OpenAI API mean."""
+"""Errors of the OpenAI API."""
 
 from app.llm.errors import ProviderError, from_status
 
-#: Codes of errors that are a content filter's verdict.
+#: Error codes of content filters.
 FILTERED = {
     "bio_policy",
     "content_filter",

@@ -1,4 +1,4 @@
-"""Structured output: what is extracted from a text."""
+"""Structured output: the event that is extracted from a text."""
 
 from app.api import Schema
 from app.llm.schemas import PromptText, Result
@@ -11,7 +11,7 @@ class Extract(Schema):
 
 
 class Event(Schema):
-    """An event. Every field is required, as OpenAI's strict mode wants it."""
+    """An event. OpenAI's strict mode demands that every field is required."""
 
     title: str
     date: str | None
@@ -19,6 +19,6 @@ class Event(Schema):
 
 
 class Extraction(Result):
-    """What a text says about an event."""
+    """The event that a text announces."""
 
     event: Event | None

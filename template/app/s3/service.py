@@ -1,4 +1,4 @@
-"""What can be done with files, apart from HTTP routes."""
+"""Storing, finding and sharing files."""
 
 import re
 from uuid import uuid4
@@ -30,7 +30,7 @@ def get_storage() -> BucketStorage | SignedStorage:
 
 
 def allow_large_files() -> None:
-    """Files are never in memory, so they may be larger than other request bodies."""
+    """Allow larger bodies for files, since they are never in memory as a whole."""
     if request.mimetype == "multipart/form-data":
         request.max_content_length = current_app.config["FILE_MAX_SIZE"] + FORM_OVERHEAD
 
@@ -55,7 +55,7 @@ def store(file: FileStorage) -> FileOut:
 
 
 def get(key: str) -> FileInfo:
-    """Return what is known of a file; raises ``NotFound`` if the caller may not access it."""
+    """Return the description of a file; raises ``NotFound`` if the caller may not access it."""
     # {% if "jwt" in components %}
     match = KEY.fullmatch(key)
     if match is None or not may_access(int(match[1] or 0)):
@@ -65,7 +65,7 @@ def get(key: str) -> FileInfo:
 
 
 def get_info(key: str) -> FileInfo:
-    """Return what is known of a file, whoever asks."""
+    """Return the description of a file, without checking who asks."""
     info = get_storage().info(key) if KEY.fullmatch(key) else None
     if info is None:
         raise NotFound("File not found.")
@@ -78,13 +78,13 @@ def delete(key: str) -> None:
 
 
 def presign_get(key: str, expires_in: int) -> UrlOut:
-    """A URL that downloads a file, for clients without a token."""
+    """Return a URL that downloads a file without a token."""
     get(key)
     return UrlOut(url=get_storage().presign_get(key, expires_in), expires_in=expires_in)
 
 
 def presign_post(wanted: PresignedPostIn) -> PresignedPost:
-    """A form that uploads one file under a new key."""
+    """Return a form that uploads one file under a new key."""
     types, max_size = current_app.config["FILE_TYPES"], current_app.config["FILE_MAX_SIZE"]
     if wanted.content_type not in types:
         raise Invalid([field_error("content_type", f"Must be one of {', '.join(types)}.")])

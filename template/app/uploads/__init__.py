@@ -1,4 +1,4 @@
-"""Files that clients send, checked by their content."""
+"""Uploads of files whose content is checked."""
 
 from flask import Flask
 

@@ -1,4 +1,4 @@
-"""What can be done with uploads, apart from HTTP routes."""
+"""Storing and finding uploads."""
 
 from hashlib import file_digest
 from uuid import UUID, uuid4
@@ -32,7 +32,7 @@ def store(file: FileStorage) -> UploadOut:
     mime = agreed_mime(filename, stream)
     if mime is None:
         accepted = ", ".join(MIME_OF_EXTENSION)
-        raise UnsupportedMediaType(f"Send one of {accepted}, with content that matches its name.")
+        raise UnsupportedMediaType(f"Send one of {accepted}, with content of that type.")
     size = measure(stream)
     digest = file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
     stream.seek(0)
@@ -47,7 +47,7 @@ def store(file: FileStorage) -> UploadOut:
 
 
 def get(upload_id: UUID) -> FileInfo:
-    """Return what is known of an upload; raises ``NotFound`` if the caller may not access it."""
+    """Return the description of an upload; raises ``NotFound`` if the caller may not access it."""
     info = get_storage().info(str(upload_id))
     # {% if "jwt" in components %}
     if info is None or not may_access(int(info.metadata.get("owner", 0))):
