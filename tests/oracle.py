@@ -19,7 +19,11 @@ SHARED = {
     "users": {"crud", "jwt"},
 }
 #: Components with tables.
-WITH_TABLES = {"crud", "jwt", "pagination"}
+WITH_TABLES = {
+    component
+    for folder in (TEMPLATE / "migrations" / "versions").iterdir()
+    for component in SHARED.get(folder.name, {folder.name})
+}
 #: Components that use Redis.
 WITH_REDIS = {"celery", "jwt", "socketio"}
 

@@ -64,7 +64,7 @@ def matrix(root: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
 def test_a_component_is_added_by_its_steps(copy: Path) -> None:
     unknown = matrix(copy, "--only", "greetings")
     assert "There is no 'greetings'" in unknown.stderr
-    assert len(STEPS) >= 6
+    assert len(STEPS) >= 11
     for step in STEPS:
         follow(copy, *step)
     drifted = matrix(copy, "--only", "nothing")

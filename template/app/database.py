@@ -20,7 +20,7 @@ from sqlalchemy.types import TypeDecorator
 from werkzeug.exceptions import Conflict, NotFound
 # {% elif "jwt" in components %}
 from werkzeug.exceptions import Conflict
-# {% else %}
+# {% elif "pagination" in components %}
 from werkzeug.exceptions import NotFound
 # {% endif %}
 # {% if "crud" in components or "pagination" in components %}
