@@ -74,10 +74,10 @@ def client(server: Server, token: str = "") -> Iterator[Any]:
         made.disconnect()
 
 
-def until(condition: Any, seconds: float = 10) -> None:
+def until(condition: Any, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not come to be in time"
+        assert time.monotonic() < deadline, f"still not so after {seconds} seconds"
         time.sleep(0.02)
 
 
