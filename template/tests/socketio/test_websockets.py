@@ -29,6 +29,7 @@ from app.users.models import User
 # {% endif %}
 
 LOBBY = {"room": "lobby"}
+OTHER_SERVICE = "other-service"
 Settings = dict[str, object]
 
 
@@ -54,6 +55,17 @@ def auth(file_app: Flask) -> dict[str, str]:
         db.session.add(account)
         db.session.commit()
         return {"token": tokens.issue(account).access_token}
+
+
+@pytest.fixture
+def other_auth(
+    file_app: Flask, auth: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> dict[str, str]:
+    """The same for another service, which accepts its own tokens only."""
+    monkeypatch.setitem(file_app.config, "JWT_ENCODE_ISSUER", OTHER_SERVICE)
+    with file_app.app_context():
+        account = db.session.scalars(db.select(User)).one()
+        return {"token": tokens.issue(account).access_token}
 # {% else %}
 @pytest.fixture
 def shared(settings: Settings) -> Settings:
@@ -64,6 +76,12 @@ def shared(settings: Settings) -> Settings:
 @pytest.fixture
 def auth() -> dict[str, str]:
     """What a client sends to connect."""
+    return {}
+
+
+@pytest.fixture
+def other_auth() -> dict[str, str]:
+    """The same for another service."""
     return {}
 # {% endif %}
 
@@ -132,15 +150,15 @@ class Client:
 
 @pytest.mark.integration
 def test_processes_share_rooms_but_services_do_not(
-    shared: Settings, auth: dict[str, str], redis_url: str
+    shared: Settings, auth: dict[str, str], other_auth: dict[str, str], redis_url: str
 ) -> None:
     with (
         serve(shared, REDIS_URL=redis_url) as one,
         serve(shared, REDIS_URL=redis_url) as another,
-        serve(shared, REDIS_URL=redis_url, KEY_PREFIX="other-service") as other_service,
+        serve(shared, REDIS_URL=redis_url, KEY_PREFIX=OTHER_SERVICE) as other_service,
         Client(one, auth) as ann,
         Client(another, auth) as bob,
-        Client(other_service, auth) as eve,
+        Client(other_service, other_auth) as eve,
     ):
         for client in (ann, bob, eve):
             assert client.emit("join", LOBBY) == LOBBY
