@@ -30,24 +30,15 @@ def chat_blueprint(provider: str) -> Blueprint:
         With `stream`, pieces of the reply come as messages with `text`, then the event `done` with
         usage and stop reason, or the event `error` with a problem document.
         """
-        return answer_chat(provider, body)
+        if not body.stream:
+            return get_models().answer(body, provider)
+        events = get_models().stream(body, provider)
+        first = next(events)  # an error before it has a status of its own
+        response = Response(encode(first, events), headers=HEADERS, mimetype=EVENT_STREAM)
+        response.call_on_close(events.close)  # also if the client disconnects
+        return response
 
     return blueprint
-
-
-def answer_chat(provider: str, body: Chat) -> Answer | Response:
-    """Answer as a whole or as a stream.
-
-    An error before the first piece is a problem document; later it is the event ``error``.
-    """
-    models = get_models()
-    if not body.stream:
-        return models.answer(body, provider)
-    events = models.stream(body, provider)
-    first = next(events)
-    response = Response(encode(first, events), headers=HEADERS, mimetype=EVENT_STREAM)
-    response.call_on_close(events.close)  # also if the client leaves
-    return response
 
 
 def encode(first: str | Answer, events: Events) -> Iterator[bytes]:

@@ -23,6 +23,7 @@ class OpenAIProvider:
     """The model ``OPENAI_MODEL``, at OpenAI or at any compatible server."""
 
     name = "openai"
+    explain = staticmethod(explain)
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         logging.getLogger("openai").setLevel(logging.INFO)  # it logs prompts at DEBUG
@@ -68,6 +69,3 @@ class OpenAIProvider:
         }
         given = {name: value for name, value in options.items() if value is not None}
         return self.api.resource(self.client).create(**given)
-
-    def explain(self, error: Exception) -> ProviderError:
-        return explain(error)
