@@ -131,19 +131,19 @@ def supported_conditions(environ: dict[str, Any], size: int) -> dict[str, Any]:
     These are dates that are out of range, units other than bytes, a suffix longer than the file,
     which is all of it, and ``If-Match: *``.
     """
-    kept = dict(environ)
+    supported = dict(environ)
     for name in ("HTTP_IF_MODIFIED_SINCE", "HTTP_IF_RANGE"):
         try:
-            parse_date(kept.get(name))
+            parse_date(supported.get(name))
         except OverflowError:
-            del kept[name]
-    wanted = kept.get("HTTP_RANGE", "")
-    suffix = SUFFIX_RANGE.fullmatch(wanted)
-    if not wanted.startswith("bytes=") or (suffix and int(suffix[1]) > size):
-        kept.pop("HTTP_RANGE", None)
-    if kept.get("HTTP_IF_MATCH") == "*":
-        del kept["HTTP_IF_MATCH"]
-    return kept
+            del supported[name]
+    byte_range = supported.get("HTTP_RANGE", "")
+    suffix = SUFFIX_RANGE.fullmatch(byte_range)
+    if not byte_range.startswith("bytes=") or (suffix and int(suffix[1]) > size):
+        supported.pop("HTTP_RANGE", None)
+    if supported.get("HTTP_IF_MATCH") == "*":
+        del supported["HTTP_IF_MATCH"]
+    return supported
 
 
 def read_chunks(content: IO[bytes], size: int) -> Iterator[bytes]:

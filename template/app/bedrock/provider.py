@@ -65,9 +65,9 @@ class BedrockProvider:
             shape = {"name": schema.__name__, "schema": dumps(schema.model_json_schema())}
             structure = {"type": "json_schema", "structure": {"jsonSchema": shape}}
             request["outputConfig"] = {"textFormat": structure}
-        found = self.client.converse(**request)
-        blocks = found["output"]["message"]["content"]
-        return self.read("".join(block.get("text", "") for block in blocks), found, found)
+        response = self.client.converse(**request)
+        blocks = response["output"]["message"]["content"]
+        return self.read("".join(block.get("text", "") for block in blocks), response, response)
 
     def stream(self, prompt: Prompt) -> Events:
         pieces: list[str] = []

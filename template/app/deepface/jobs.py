@@ -22,9 +22,9 @@ class FacesIn(Schema):
 
 
 @job("faces.analyze")
-def analyze_faces(given: FacesIn) -> list[dict[str, Any]]:
+def analyze_faces(body: FacesIn) -> list[dict[str, Any]]:
     try:
-        picture = read_image(BytesIO(given.image), "image")
+        picture = read_image(BytesIO(body.image), "image")
         return [face.model_dump() for face in get_models().analyze(picture)]
     except HTTPException as error:
         raise JobError("image", error.description or error.name) from None

@@ -76,11 +76,11 @@ class FaceModels:
             embeddings = embed(library, first), embed(library, second)
             return library.verify(*embeddings, model_name=self.recognition, silent=True)
 
-        found = self.run(compare)
+        result = self.run(compare)
         return Verification(
-            verified=bool(found["verified"]),
-            distance=float(found["distance"]),
-            threshold=float(found["threshold"]),
+            verified=bool(result["verified"]),
+            distance=float(result["distance"]),
+            threshold=float(result["threshold"]),
             model=self.recognition,
         )
 

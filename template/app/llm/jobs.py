@@ -9,9 +9,9 @@ from app.llm.service import get_models
 
 
 @job("llm.chat", retry_for=(ProviderError,))
-def chat(given: Prompt) -> Answer:
+def chat(prompt: Prompt) -> Answer:
     try:
-        return get_models().answer(given)
+        return get_models().answer(prompt)
     except Invalid as error:
         raise JobError("invalid", error.errors[0]["detail"]) from None
     except ProviderError as error:

@@ -67,5 +67,5 @@ class OpenAIProvider:
             "temperature": prompt.temperature,
             **self.api.options(prompt, shape, stream),
         }
-        given = {name: value for name, value in options.items() if value is not None}
-        return self.api.resource(self.client).create(**given)
+        parameters = {name: value for name, value in options.items() if value is not None}
+        return self.api.resource(self.client).create(**parameters)

@@ -73,29 +73,29 @@ class BucketStorage:
         from botocore.exceptions import ClientError
 
         try:
-            found = self.client.head_object(Bucket=self.bucket, Key=self.prefix + key)
+            head = self.client.head_object(Bucket=self.bucket, Key=self.prefix + key)
         except ClientError as error:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
                 raise
             self.check()  # raises an error if it is the bucket that doesn't exist
             return None
-        _, options = parse_options_header(found.get("ContentDisposition"))
+        _, options = parse_options_header(head.get("ContentDisposition"))
         return FileInfo(
             filename=options.get("filename", ""),
-            content_type=found["ContentType"],
-            size=found["ContentLength"],
-            etag=found["ETag"].strip('"'),
-            modified=found["LastModified"],
-            metadata=found["Metadata"],
+            content_type=head["ContentType"],
+            size=head["ContentLength"],
+            etag=head["ETag"].strip('"'),
+            modified=head["LastModified"],
+            metadata=head["Metadata"],
         )
 
     @storage_errors()
     def open(self, key: str, info: FileInfo, start: int, stop: int) -> IO[bytes]:
         # Without If-Match, the file could be another one by now.
-        wanted = {"Bucket": self.bucket, "Key": self.prefix + key, "IfMatch": f'"{info.etag}"'}
+        request = {"Bucket": self.bucket, "Key": self.prefix + key, "IfMatch": f'"{info.etag}"'}
         if stop - start < info.size:
-            wanted["Range"] = f"bytes={start}-{stop - 1}"
-        content: IO[bytes] = self.client.get_object(**wanted)["Body"]
+            request["Range"] = f"bytes={start}-{stop - 1}"
+        content: IO[bytes] = self.client.get_object(**request)["Body"]
         return content
 
     @storage_errors()
@@ -109,8 +109,8 @@ class BucketStorage:
     @storage_errors()
     def presign_get(self, key: str, expires_in: int) -> str:
         """Return a URL that downloads a file, valid for ``expires_in`` seconds."""
-        wanted = {"Bucket": self.bucket, "Key": self.prefix + key}
-        url: str = self.public_client.generate_presigned_url("get_object", wanted, expires_in)
+        parameters = {"Bucket": self.bucket, "Key": self.prefix + key}
+        url: str = self.public_client.generate_presigned_url("get_object", parameters, expires_in)
         return url
 
     @storage_errors()

@@ -83,17 +83,17 @@ def presign_get(key: str, expires_in: int) -> UrlOut:
     return UrlOut(url=get_storage().presign_get(key, expires_in), expires_in=expires_in)
 
 
-def presign_post(wanted: PresignedPostIn) -> PresignedPost:
+def presign_post(form: PresignedPostIn) -> PresignedPost:
     """Return a form that uploads one file under a new key."""
     types, max_size = current_app.config["FILE_TYPES"], current_app.config["FILE_MAX_SIZE"]
-    if wanted.content_type not in types:
+    if form.content_type not in types:
         raise Invalid([field_error("content_type", f"Must be one of {', '.join(types)}.")])
-    size = wanted.max_size or max_size
+    size = form.max_size or max_size
     if size > max_size:
         raise Invalid([field_error("max_size", f"Must be at most {max_size}.")])
-    filename = display_name(wanted.filename)
+    filename = display_name(form.filename)
     return get_storage().presign_post(
-        make_key(), filename, wanted.content_type, size, wanted.expires_in
+        make_key(), filename, form.content_type, size, form.expires_in
     )
 
 
