@@ -14,7 +14,7 @@ from uuid import uuid4
 from flask import Response, current_app, request
 from pydantic import BaseModel
 from werkzeug.exceptions import PreconditionFailed
-from werkzeug.http import dump_options_header, parse_date
+from werkzeug.http import parse_date, quote_header_value
 
 from app.errors import unavailable
 
@@ -169,7 +169,7 @@ def display_name(filename: str) -> str:
 def attachment(filename: str) -> str:
     """Return the Content-Disposition of a download (RFC 6266)."""
     if filename.isascii():
-        return dump_options_header("attachment", {"filename": filename})
+        return f"attachment; filename={quote_header_value(filename)}"
     return f"attachment; filename*=UTF-8''{quote(filename, safe='')}"
 
 
