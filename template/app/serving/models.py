@@ -1,7 +1,8 @@
 """The loaded model of an application."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -27,6 +28,15 @@ log = structlog.stdlib.get_logger(__name__)
 
 def show_nothing(step: str) -> None:
     """Training without a progress bar."""
+
+
+@contextmanager
+def packages_required() -> Iterator[None]:
+    """Explain what to install if an import fails."""
+    try:
+        yield
+    except ImportError:
+        raise ModelError("Packages are missing: pip install '.[train]'.") from None
 
 
 class Classifier:

@@ -1,6 +1,6 @@
 """Loading and training the classifier.
 
-Each library is imported only where it is used: with ONNX Runtime, a web process never imports
+Each library is imported only where it is used: with ONNX Runtime, a web process needs no
 scikit-learn.
 """
 
@@ -11,7 +11,13 @@ from typing import Any
 
 from app.serving.batching import Compute
 from app.serving.data import read_csv
-from app.serving.models import Classifier, ModelLoader, Progress, show_nothing
+from app.serving.models import (
+    Classifier,
+    ModelLoader,
+    Progress,
+    packages_required,
+    show_nothing,
+)
 from app.serving.onnx import load_onnx
 from app.serving.store import Manifest, Store
 
@@ -29,6 +35,7 @@ class SklearnLoader(ModelLoader):
         super().__init__(Store(config["SKLEARN_MODEL_DIR"], "sklearn"), config)
         self.engine: str = config["SKLEARN_ENGINE"]
 
+    @packages_required()
     def open(self, manifest: Manifest) -> Classifier:
         if self.engine == "onnx":
             load = partial(load_onnx, threads=self.config["SKLEARN_THREADS"])
@@ -38,6 +45,7 @@ class SklearnLoader(ModelLoader):
         batch_rows = self.config["SKLEARN_BATCH_ROWS"] or BATCH_ROWS[self.engine]
         return self.make_classifier(compute, manifest, TOLERANCE, batch_rows)
 
+    @packages_required()
     def train(self, data: Path | None = None, done: Progress = show_nothing) -> Manifest:
         from app.sklearn.training import FOLDS, load_sample, train
 

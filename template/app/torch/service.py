@@ -3,8 +3,7 @@
 Each library is imported only where it is used: with ONNX Runtime, a web process needs no PyTorch.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,13 @@ import numpy as np
 from app.serving.arrays import FloatArray
 from app.serving.batching import Compute
 from app.serving.data import read_csv
-from app.serving.models import Classifier, ModelLoader, Progress, show_nothing
+from app.serving.models import (
+    Classifier,
+    ModelLoader,
+    Progress,
+    packages_required,
+    show_nothing,
+)
 from app.serving.onnx import load_onnx
 from app.serving.store import Manifest, ModelError, Store
 
@@ -30,15 +35,6 @@ EPOCHS = 20
 TOLERANCE, CUDA_TOLERANCE, MIXED_TOLERANCE = 1e-6, 1e-4, 1e-2
 #: Default maximum rows of a shared call; see ``app.serving.batching``.
 BATCH_ROWS = {"onnx": 1, "cpu": 64, "cuda": 1024}
-
-
-@contextmanager
-def packages_required() -> Iterator[None]:
-    """Explain what to install if an import fails."""
-    try:
-        yield
-    except ImportError:
-        raise ModelError("Packages are missing: pip install '.[train]'.") from None
 
 
 class TorchLoader(ModelLoader):
