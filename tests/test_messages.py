@@ -210,6 +210,7 @@ def test_floods_are_cut_off(guests: Path) -> None:
         assert ann.call("join", LOBBY) == LOBBY
         assert memory(worker(server)) - before < 20
         assert server.log.stat().st_size - logged < 200_000
+    assert "Traceback" not in server.log.read_text()
 
 
 def test_a_connection_needs_a_token_and_ends_with_it(accounts: Path) -> None:

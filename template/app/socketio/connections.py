@@ -72,7 +72,8 @@ class Connection:
         return data
 
     def send(self, data: bytes) -> None:
-        self.sock.sendall(data)
+        with suppress(OSError):  # reading fails too then, and that ends the connection
+            self.sock.sendall(data)
 
     def close(self) -> None:
         self.sock.close()

@@ -185,6 +185,7 @@ def test_malformed_packets_are_answered(shared: Settings, auth: dict[str, str]) 
 
 
 @pytest.mark.integration
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_client_that_sends_too_much_is_dropped(shared: Settings, auth: dict[str, str]) -> None:
     def send_large_message(client: Client) -> None:
         client.websocket.send("4" * (MAX_UNHANDLED + 1))
