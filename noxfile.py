@@ -168,7 +168,7 @@ def tests(session: nox.Session) -> None:
     """The questions, the demo, the README, and the running service as a black box."""
     install_everything(session)
     report = session.cache_dir / "report.xml"
-    quick = ["-m", "not images and not integration and not manifests"]
+    quick = ["-m", "not cluster and not images and not integration and not manifests"]
     pytest(session, f"--junitxml={report}", *(session.posargs or quick))
     if not session.posargs:
         check_counts(session, report)
@@ -277,6 +277,16 @@ def images(session: nox.Session) -> None:
             session.error(f"Start Docker first, with Compose: {' '.join(command)} has to succeed.")
     install_everything(session)
     pytest(session, "--numprocesses=0", *(session.posargs or ["-m", "images", "-rP"]))
+
+
+@nox.session
+def cluster(session: nox.Session) -> None:
+    """Deploy services to the cluster that kubectl reaches: roll out, drain, kill, under load."""
+    for command in (["docker", "info"], ["kubectl", "version"]):
+        if not shutil.which(command[0]) or subprocess.run(command, capture_output=True).returncode:
+            session.error(f"Docker and a cluster are needed: {' '.join(command)} has to succeed.")
+    install_everything(session)
+    pytest(session, "--numprocesses=0", *(session.posargs or ["-m", "cluster", "-rP"]))
 
 
 def install_everything(session: nox.Session, without: Sequence[str] = ()) -> None:
