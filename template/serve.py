@@ -1,7 +1,8 @@
 """The production web server: ``python serve.py``.
 
 It listens on ``HOST`` and ``PORT``; see ``server_settings.py``. After SIGTERM it accepts no new
-connections and finishes the requests that are running.
+connections and finishes the requests that are running. While ``DRAIN_FILE`` exists, each response
+closes its connection, so that clients behind a load balancer move to another server before that.
 """
 
 import gc
@@ -9,16 +10,21 @@ import os
 import signal
 import sys
 import tempfile
+from collections.abc import Callable, Iterable
 from importlib import import_module
+from pathlib import Path
+from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from click import ClickException
-from flask import Flask
 from granian import Granian
 from granian.constants import Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from server_settings import read_address, read_number, require_metrics_folder
+
+DRAIN_FILE = os.environ.get("DRAIN_FILE")
 
 # {% if "torch" in components and accelerator == "cuda" %}
 # Requests share calls of the model within a process, and a GPU wants many in one.
@@ -31,6 +37,8 @@ WORKERS, THREADS = 2, 4
 def main() -> None:
     host, port = read_address()
     require_metrics_folder()
+    if DRAIN_FILE:
+        Path(DRAIN_FILE).unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="metrics-") as folder:
         # All processes keep their metrics here; it must be set before they are imported.
         os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", folder)
@@ -63,17 +71,33 @@ def serve(host: str, port: int) -> None:
     ).serve(target_loader=load, wrap_loader=False)
 
 
-def load() -> Flask:
+def load() -> WSGIApplication:
     """Load the application, in each worker process."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # until the server sets its own handler
     try:
-        app: Flask = import_module("wsgi").app
+        app: WSGIApplication = import_module("wsgi").app
     except ClickException as error:
         error.show()
         sys.exit(1)
     gc.collect()
     gc.freeze()  # skip what is loaded now in later collections
-    return app
+    return close_connections(app, Path(DRAIN_FILE)) if DRAIN_FILE else app
+
+
+def close_connections(app: WSGIApplication, drain_file: Path) -> WSGIApplication:
+    """Have each response close its connection while the file exists."""
+
+    def closing(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        def start(
+            status: str, headers: list[tuple[str, str]], *error: Any
+        ) -> Callable[[bytes], object]:
+            if drain_file.exists():
+                headers.append(("Connection", "close"))
+            return start_response(status, headers, *error)
+
+        return app(environ, start)
+
+    return closing
 
 
 if __name__ == "__main__":

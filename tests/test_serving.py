@@ -121,6 +121,17 @@ def test_prod_refuses_a_changed_model_until_it_is_trained_again(service: Path) -
         assert server.client.post(URL, json=SETOSA).status_code == 200
 
 
+def test_a_server_that_is_draining_closes_connections(service: Path, tmp_path: Path) -> None:
+    file = tmp_path / "draining"
+    file.touch()  # of an earlier run
+    with serve(service, **PROD, DRAIN_FILE=str(file)) as server:
+        assert "Connection" not in server.client.get("/health").headers
+        file.touch()
+        for response in (server.client.get("/health"), server.client.post(URL, json=SETOSA)):
+            assert response.status_code == 200
+            assert response.headers["Connection"] == "close"
+
+
 @pytest.mark.parametrize("engine", ["onnx", "sklearn"])
 def test_sigterm_under_load_loses_nothing_that_was_accepted(service: Path, engine: str) -> None:
     (service / "log.txt").unlink(missing_ok=True)

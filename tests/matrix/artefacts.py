@@ -20,7 +20,7 @@ from tests.combinations import Combination
 
 #: What the platform sets and no field of the settings has.
 PLATFORM_VARIABLES = {
-    *("APP_ENV", "HOST", "PORT", "SECRETS_DIR", "WEB_CONCURRENCY", "WEB_THREADS"),
+    *("APP_ENV", "DRAIN_FILE", "HOST", "PORT", "SECRETS_DIR", "WEB_CONCURRENCY", "WEB_THREADS"),
     *("AWS_ACCESS_KEY_ID", "AWS_DEFAULT_REGION", "AWS_REQUEST_CHECKSUM_CALCULATION"),
     "REMAP_SIGTERM",  # of Celery
     "AWS_SECRET_ACCESS_KEY",
