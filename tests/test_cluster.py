@@ -35,7 +35,7 @@ SERVICES = {
     "everything": everything(without=["deepface"]),  # which would download gigabytes of weights
 }
 CONNECTIONS = 32
-TWO_PODS = "[{op: replace, path: /spec/minReplicas, value: 2}]"
+TWO_PODS = "- {op: replace, path: /spec/minReplicas, value: 2}"
 MEBI = 1024 * 1024
 
 #: A namespace that the network policy admits, and pods there: a client that stands for the Ingress
@@ -229,23 +229,22 @@ class Service:
     def connect(self, process: str = "web") -> Iterator[httpx.Client]:
         """A client of one of the pods, logged in where there are users."""
         target = f"service/{self.slug}-{process}"
-        forward = subprocess.Popen(
+        with subprocess.Popen(
             ["kubectl", "--namespace", self.namespace, "port-forward", target, ":http"],
             stdout=subprocess.PIPE,
             text=True,
-        )
-        assert forward.stdout is not None
-        try:
-            port = forward.stdout.readline().partition(" -> ")[0].rpartition(":")[2]
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
-                if self.has("jwt"):
-                    client.post("/api/v1/auth/register", json=ANN)
-                    tokens = client.post("/api/v1/auth/login", json=ANN).json()
-                    client.headers["Authorization"] = f"Bearer {tokens['access_token']}"
-                yield client
-        finally:
-            forward.terminate()
-            forward.wait()
+        ) as forward:
+            assert forward.stdout is not None
+            try:
+                port = forward.stdout.readline().partition(" -> ")[0].rpartition(":")[2]
+                with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+                    if self.has("jwt"):
+                        client.post("/api/v1/auth/register", json=ANN)
+                        tokens = client.post("/api/v1/auth/login", json=ANN).json()
+                        client.headers["Authorization"] = f"Bearer {tokens['access_token']}"
+                    yield client
+            finally:
+                forward.terminate()
 
     @contextmanager
     def load(self) -> Iterator[Counter[str]]:
