@@ -70,10 +70,11 @@ def exported() -> Iterator[dict[str, str]]:
     """
     environment = dict(os.environ)
     own = {field.upper() for field in Settings.model_fields} | {"APP_ENV", "HOST", "PORT"}
+    libraries = {"AWS", "CELERY", "FLASK", "OPENAI", "WEB"}
     with pytest.MonkeyPatch.context() as patch:
         for name in environment:
             prefix, _, last = name.upper().partition("_")
-            if name in own or prefix in {"CELERY", "FLASK", "WEB"} or last == "PROXY":
+            if name in own or prefix in libraries or last == "PROXY":
                 patch.delenv(name)
         yield environment
 
@@ -182,8 +183,6 @@ def s3_client(shared_app: Flask) -> Iterator[Any]:
     server.start()
     host, port = server.get_host_and_port()
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
-            patch.delenv(name, raising=False)
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_CONFIG_FILE"):
             patch.setenv(name, "test")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
