@@ -1,22 +1,32 @@
 """Typed endpoints: a view declares its input in its signature.
 
 The input is validated here and documented by ``app.openapi``. The parameters ``body`` (JSON) and
+# {% if storage or "deepface" in components %}
 ``query`` are pydantic models; a parameter of type ``FileStorage`` is a file of a multipart form;
 all others come from the URL.
+# {% else %}
+``query`` are pydantic models; all others come from the URL.
+# {% endif %}
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import wraps
+# {% if serving %}
 from typing import Annotated, Any, TypeVar, get_args, get_origin
+# {% else %}
+from typing import Annotated, Any, TypeVar, get_origin
+# {% endif %}
 
 from flask import Response, abort, request
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+# {% if storage or "deepface" in components %}
 from werkzeug.datastructures import FileStorage
+# {% endif %}
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
-from app.bodies import client_faults, read_body
+from app.bodies import read_body
 from app.errors import Invalid, field_error, problem
 
 PREFIX = "/api/v1"
@@ -61,31 +71,11 @@ class Query(BaseModel):
     """A query string. Values are converted to the type of the field; unknown names are ignored."""
 
 
-@dataclass(frozen=True)
+@dataclass(kw_only=True)
 class Endpoint:
-    """The description of a view, from which ``app.openapi`` makes an operation."""
+    """Validates the input of a view and turns its return value into a response.
 
-    returns: type[BaseModel] | None
-    status: int
-    errors: tuple[int, ...]
-    media_types: Sequence[str]
-    body: type[BaseModel] | None
-    query: type[BaseModel] | None
-    files: tuple[str, ...]
-    body_types: Sequence[str]
-    conditional: bool
-
-
-def endpoint(
-    *,
-    returns: type[BaseModel] | None = None,
-    status: int = 200,
-    errors: tuple[int, ...] = (),
-    media_types: Sequence[str] = (JSON,),
-    body_types: Sequence[str] = (),
-    conditional: bool = False,
-) -> Callable[[View], View]:
-    """Validate the input of a view and turn its return value into a response.
+    ``app.openapi`` makes an operation of it.
 
     Args:
         returns: the model of the response. The view returns an instance or any object with the
@@ -93,42 +83,73 @@ def endpoint(
             is empty.
         status: the status of a successful response.
         errors: further statuses to document; those that follow from the parameters are included.
+        # {% if storage or llm %}
         media_types: the media types of the response, if the view returns a ``Response``.
+        # {% endif %}
+        # {% if serving %}
         body_types: media types of a body other than JSON. The view reads such a body itself and
             gets None as ``body``.
+        # {% endif %}
+        # {% if storage %}
         conditional: the view supports ranges and conditional requests.
+        # {% endif %}
     """
 
-    def decorate(view: View) -> View:
+    returns: type[BaseModel] | None = None
+    status: int = 200
+    errors: Collection[int] = ()
+    # {% if storage or llm %}
+    media_types: Collection[str] = (JSON,)
+    # {% endif %}
+    # {% if serving %}
+    body_types: Collection[str] = ()
+    # {% endif %}
+    # {% if storage %}
+    conditional: bool = False
+    # {% endif %}
+
+    def __call__(self, view: View) -> View:
         parameters = inspect.signature(view, eval_str=True).parameters
         kinds = {name: parameter.annotation for name, parameter in parameters.items()}
-        body, query = without_none(kinds.get("body")), kinds.get("query")
-        files = tuple(name for name, kind in kinds.items() if kind is FileStorage)
+        # {% if serving %}
+        self.body = next(iter(get_args(kinds.get("body"))), kinds.get("body"))  # of Model | None
+        # {% else %}
+        self.body = kinds.get("body")
+        # {% endif %}
+        self.query = kinds.get("query")
+        # {% if storage or "deepface" in components %}
+        self.files = [name for name, kind in kinds.items() if kind is FileStorage]
+        # {% endif %}
 
         @wraps(view)
         def wrapper(**arguments: Any) -> Response:
-            if body is not None or files:
+            # {% if storage or "deepface" in components %}
+            if self.body or self.files:
                 refuse_encoded_body()
-            if query is not None:
-                arguments["query"] = read_query(query)
-            if body is not None:
-                raw = request.mimetype in body_types
-                arguments["body"] = None if raw else read_json(body)
-            if files:
-                arguments |= read_files(files)
-            return respond(view(**arguments), returns, status)
+            # {% endif %}
+            if self.query:
+                arguments["query"] = read_query(self.query)
+            if self.body:
+                # {% if not (storage or "deepface" in components) %}
+                refuse_encoded_body()
+                # {% endif %}
+                # {% if serving %}
+                raw = request.mimetype in self.body_types
+                arguments["body"] = None if raw else read_json(self.body)
+                # {% else %}
+                arguments["body"] = read_json(self.body)
+                # {% endif %}
+            # {% if storage or "deepface" in components %}
+            if self.files:
+                arguments |= read_files(self.files)
+            # {% endif %}
+            return respond(view(**arguments), self.returns, self.status)
 
-        wrapper.endpoint = Endpoint(  # type: ignore[attr-defined]
-            returns, status, errors, media_types, body, query, files, body_types, conditional
-        )
+        wrapper.endpoint = self  # type: ignore[attr-defined]
         return wrapper
 
-    return decorate
 
-
-def without_none(kind: Any) -> Any:
-    """Return ``Model`` for ``Model | None``."""
-    return next(iter(get_args(kind)), kind)
+endpoint = Endpoint
 
 
 def refuse_encoded_body() -> None:
@@ -155,8 +176,6 @@ def parse_json(model: type[M], body: bytes) -> M:
 
 def read_query(model: type[M]) -> M:
     """Read the query string into a model. A repeated parameter is a list."""
-    if not request.environ.get("QUERY_STRING"):
-        return model()
     values: dict[str, Any] = {}
     for name, given in request.args.lists():
         field = model.model_fields.get(name)
@@ -168,18 +187,18 @@ def read_query(model: type[M]) -> M:
         raise Invalid(field_errors(error, "query")) from None
 
 
-def read_files(names: tuple[str, ...]) -> dict[str, FileStorage]:
+# {% if storage or "deepface" in components %}
+def read_files(names: Collection[str]) -> dict[str, FileStorage]:
     """Read a multipart form with one file for each name."""
     if request.mimetype != "multipart/form-data":
         raise UnsupportedMediaType("Send the file as multipart/form-data.")
-    with client_faults():
-        form = request.files
-    given = {name: [file for file in form.getlist(name) if file.filename] for name in names}
+    given = {name: [f for f in request.files.getlist(name) if f.filename] for name in names}
     if missing := [name for name, files in given.items() if len(files) != 1]:
         raise Invalid([field_error(name, "Exactly one file is required.") for name in missing])
     return {name: files[0] for name, files in given.items()}
 
 
+# {% endif %}
 def field_errors(error: ValidationError, whole: str) -> list[dict[str, str]]:
     """List the invalid fields without their values. ``whole`` names the object itself."""
     if (count := error.error_count()) > MAX_COUNTED:

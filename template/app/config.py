@@ -27,13 +27,12 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    SecretStr,
     ValidationError,
     ValidationInfo,
     field_validator,
 )
 # {% else %}
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 # {% endif %}
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 # {% if database %}
@@ -118,7 +117,7 @@ def celery_url(url: str | None) -> str | None:
 # {% endif %}
 Origin = Annotated[str, AfterValidator(check_origin)]
 Origins = Annotated[list[Origin], NoDecode, BeforeValidator(split_list)]
-Secret = Annotated[SecretStr, Field(min_length=32), BeforeValidator(refuse_dev_secret)]
+Secret = Annotated[str, Field(min_length=32), AfterValidator(refuse_dev_secret)]
 # {% if database %}
 DatabaseUrl = Annotated[str, AfterValidator(check_database_url)]
 # {% endif %}
@@ -148,7 +147,7 @@ class Settings(BaseSettings):
     )
 
     service_name: str = SERVICE_NAME
-    secret_key: SecretStr = SecretStr(DEV_SECRET)
+    secret_key: str = DEV_SECRET
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["console", "json"] = "console"
     max_content_length: int = Field(16 * 1024 * 1024, gt=0)  # bytes of a request's body
@@ -187,7 +186,7 @@ class Settings(BaseSettings):
     faces_max_pixels: int = Field(40_000_000, ge=1)
     # {% endif %}
     # {% if "jwt" in components %}
-    jwt_secret_key: SecretStr = SecretStr(DEV_SECRET)
+    jwt_secret_key: str = DEV_SECRET
     jwt_access_token_expires: Lifetime = timedelta(minutes=15)
     jwt_refresh_token_expires: Lifetime = timedelta(days=30)
     jwt_decode_leeway: int = Field(10, ge=0)  # seconds that clocks may differ
@@ -247,7 +246,7 @@ class Settings(BaseSettings):
     # {% endif %}
     # {% if "openai" in components %}
     openai_base_url: HttpUrl | None = None  # of a server other than OpenAI's
-    openai_api_key: SecretStr | None = Field(None, validate_default=True)
+    openai_api_key: str | None = Field(None, validate_default=True)
     openai_api: Literal["responses", "chat"] = "responses"  # most other servers need chat
     openai_model: str = "gpt-5-mini"
     # {% endif %}
@@ -354,7 +353,7 @@ class ProdSettings(Settings):
 
     @field_validator("openai_api_key")
     @classmethod
-    def require_openai_key(cls, key: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+    def require_openai_key(cls, key: str | None, info: ValidationInfo) -> str | None:
         if key is None and info.data.get("openai_base_url") is None:
             raise ValueError("set it, or OPENAI_BASE_URL for a server without keys")
         return key
@@ -394,7 +393,7 @@ def load_settings(config: str | Mapping[str, Any] | None) -> dict[str, Any]:
         raise ConfigError(f"APP_ENV={profile} cannot start: {error}.") from None
     except UnicodeDecodeError:
         raise ConfigError(".env is not UTF-8 text.") from None
-    values = {name.upper(): plain(value) for name, value in settings}
+    values = {name.upper(): value for name, value in settings}
     return {**overrides, **values, "APP_ENV": profile}
 
 
@@ -410,8 +409,3 @@ def forget_dotenv() -> None:
         for name, value in dotenv_values(find_dotenv(file, usecwd=True)).items():
             if os.environ.get(name) == value and not name.startswith("FLASK_"):
                 os.environ.pop(name, None)
-
-
-def plain(value: object) -> object:
-    """Return a secret as a string, which Flask and its extensions expect."""
-    return value.get_secret_value() if isinstance(value, SecretStr) else value

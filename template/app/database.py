@@ -164,16 +164,11 @@ def set_sqlite_pragmas(connection: Any, record: object) -> None:
 
 def handle_database_error(error: Exception) -> Response:
     """503 if the database is unavailable or not migrated; other errors are ours."""
-    if is_table_missing(error):
+    undefined_table = getattr(getattr(error, "orig", None), "sqlstate", "") == "42P01"
+    if undefined_table or "no such table" in str(error):
         log.error("a table is missing: run flask --app wsgi db upgrade", exc_info=error)
         return unavailable("The database is not ready. Try again soon.", 30)
     if isinstance(error, sa.exc.ProgrammingError):
         raise error
     log.error("the database is unavailable", exc_info=error)
     return unavailable("The database is unavailable. Try again soon.")
-
-
-def is_table_missing(error: Exception) -> bool:
-    original = getattr(error, "orig", None)
-    # 42P01 is PostgreSQL's undefined_table.
-    return getattr(original, "sqlstate", "") == "42P01" or "no such table" in str(original)

@@ -51,12 +51,9 @@ def init_app(app: Flask) -> None:
 
 
 def handle_http_exception(error: HTTPException) -> Response:
+    """Respond with a problem document, and headers such as Allow."""
     drain()
     status = error.code or 500
     detail = SERVER_ERROR if status == 500 else error.description or HTTP_STATUS_CODES[status]
     members: dict[str, Any] = {"errors": error.errors} if isinstance(error, Invalid) else {}
-    response = problem(status, detail, **members)
-    for name, value in error.get_headers():
-        if name.lower() != "content-type":
-            response.headers[name] = value
-    return response
+    return problem(status, detail, dict(error.get_headers()), **members)

@@ -5,9 +5,9 @@ WSGI middleware rather than Flask hooks, because it also sees requests that Flas
 
 import re
 from collections.abc import Callable, Iterable
-from random import getrandbits
 from time import perf_counter
 from typing import Any
+from uuid import uuid4
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import structlog
@@ -33,28 +33,30 @@ def init_app(app: Flask) -> None:
 class RequestMiddleware:
     """Accepts an ``X-Request-ID`` or makes one, for all log lines and the response."""
 
-    def __init__(self, wsgi_app: "WSGIApplication") -> None:
+    def __init__(self, wsgi_app: WSGIApplication) -> None:
         self.wsgi_app = wsgi_app
 
-    def __call__(
-        self, environ: "WSGIEnvironment", start_response: "StartResponse"
-    ) -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         started = perf_counter()
         environ["REMOTE_ADDR"] = client_address(environ.get("REMOTE_ADDR", ""))
-        given = environ.get("HTTP_X_REQUEST_ID", "")
-        request_id = given if SANE_ID.fullmatch(given) else f"{getrandbits(128):032x}"
+        request_id = environ.get("HTTP_X_REQUEST_ID", "")
+        if not SANE_ID.fullmatch(request_id):
+            request_id = uuid4().hex
         clear_contextvars()
         bind_contextvars(request_id=request_id)
 
         def start(status: str, headers: Headers, *error: Any) -> Callable[..., object]:
-            complete(headers, request_id, environ["wsgi.url_scheme"])
+            names = {name for name, _ in headers}
+            headers += [header for header in HEADERS if header[0] not in names]
+            headers += [HSTS] if environ["wsgi.url_scheme"] == "https" else []
+            headers.append(("X-Request-ID", request_id))
             report(environ, int(status[:3]), perf_counter() - started)
             return start_response(status, headers, *error)
 
         return self.wsgi_app(environ, start)
 
 
-def report(environ: "WSGIEnvironment", status: int, seconds: float) -> None:
+def report(environ: WSGIEnvironment, status: int, seconds: float) -> None:
     """Log and count a request when its response begins."""
     request = environ.get("werkzeug.request")  # Flask's, with the matched route
     rule = request.url_rule if request else None
@@ -67,12 +69,3 @@ def report(environ: "WSGIEnvironment", status: int, seconds: float) -> None:
         duration_ms=round(seconds * 1000, 2),
         remote_addr=environ["REMOTE_ADDR"],
     )
-
-
-def complete(headers: Headers, request_id: str, scheme: str) -> None:
-    """Add the headers of every response, unless the view has set them."""
-    names = {name for name, _ in headers}
-    headers += [header for header in HEADERS if header[0] not in names]
-    if scheme == "https":
-        headers.append(HSTS)
-    headers.append(("X-Request-ID", request_id))

@@ -3,7 +3,6 @@
 import inspect
 import re
 from base64 import b64encode
-from collections.abc import Mapping
 from hashlib import sha256
 from http import HTTPStatus
 from importlib.resources import files
@@ -19,15 +18,17 @@ from werkzeug.routing import Rule
 from app.api import JSON, PREFIX, Endpoint
 from app.errors import PROBLEM_JSON
 
+Document = dict[str, Any]
+
 VERSION = "1.0.0"
 REF = "#/components/schemas/{model}"
 PARAMETER = re.compile(r"<(?:(?P<kind>\w+)(?:\(.*?\))?:)?(?P<name>\w+)>")
-PATH_SCHEMAS: dict[str | None, dict[str, Any]] = {
+PATH_SCHEMAS: dict[str | None, Document] = {
     "int": {"type": "integer", "minimum": 0},
     "uuid": {"type": "string", "format": "uuid"},
 }
 
-References = Mapping[tuple[Any, JsonSchemaMode], dict[str, Any]]
+References = dict[Any, Document]  # by model and mode
 
 #: The files of Swagger UI. The page of the package itself does not support a path prefix.
 ASSETS = str(files("flask_swagger_ui") / "dist")
@@ -96,32 +97,31 @@ def docs_file(path: str) -> Response:
 @blueprint.get("/openapi.json")
 def openapi() -> Response:
     """Return the OpenAPI document, built at the first request."""
-    document: dict[str, Any] | None = current_app.extensions.get("openapi")
+    document: Document | None = current_app.extensions.get("openapi")
     if document is None:
         document = current_app.extensions["openapi"] = build(current_app)
     servers = [{"url": request.script_root or "/"}]
     return Response(to_json({**document, "servers": servers}), mimetype=JSON)
 
 
-def build(app: Flask) -> dict[str, Any]:
+def build(app: Flask) -> Document:
     """Build the OpenAPI 3.1 document of every view with ``@endpoint``."""
     found = [
         (rule, endpoint)
         for rule in app.url_map.iter_rules()
         if (endpoint := getattr(app.view_functions[rule.endpoint], "endpoint", None))
     ]
-    models: dict[tuple[Any, JsonSchemaMode], None] = {(Problem, "validation"): None}  # in order
+    models: list[tuple[type[BaseModel], JsonSchemaMode]] = [(Problem, "validation")]
     for _, endpoint in found:
-        models |= {(endpoint.body, "validation"): None} if endpoint.body else {}
-        models |= {(endpoint.returns, "serialization"): None} if endpoint.returns else {}
-    references, definitions = models_json_schema(list(models), ref_template=REF)
+        models += [(endpoint.body, "validation")] if endpoint.body else []
+        models += [(endpoint.returns, "serialization")] if endpoint.returns else []
+    references, definitions = models_json_schema(models, ref_template=REF)
     schemas = definitions["$defs"]
-    for _, endpoint in found:
-        schemas |= query_schema(endpoint).get("$defs", {})
-    paths: dict[str, dict[str, Any]] = {}
+    paths: dict[str, Document] = {}
     for rule, endpoint in found:
-        path = PARAMETER.sub(r"{\g<name>}", rule.rule)
-        operations = paths.setdefault(path, {})
+        if endpoint.query:
+            schemas |= endpoint.query.model_json_schema(ref_template=REF).get("$defs", {})
+        operations = paths.setdefault(PARAMETER.sub(r"{\g<name>}", rule.rule), {})
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             operations[method.lower()] = operation(app, rule, endpoint, references)
     return {
@@ -139,48 +139,49 @@ def build(app: Flask) -> dict[str, Any]:
     }
 
 
-def operation(app: Flask, rule: Rule, endpoint: Endpoint, references: References) -> dict[str, Any]:
+def operation(app: Flask, rule: Rule, endpoint: Endpoint, references: References) -> Document:
     view = app.view_functions[rule.endpoint]
     summary, _, description = (inspect.getdoc(view) or "").partition("\n\n")
-    business = rule.rule.startswith(PREFIX)
-    document: dict[str, Any] = {
+    responses = {str(endpoint.status): success(endpoint, references)}
+    document: Document = {
         "operationId": rule.endpoint.replace(".", "_"),
         "summary": summary,
         "tags": [rule.endpoint.partition(".")[0]],
-        "parameters": path_parameters(app, rule) + query_parameters(endpoint),
+        "parameters": path_parameters(app, rule),
+        "responses": responses,
     }
     if description:
         document["description"] = description
-    if endpoint.body:
-        schema = references[endpoint.body, "validation"]
-        document["requestBody"] = required_content(JSON, schema)
-        for media_type in endpoint.body_types:
-            binary = {"schema": {"type": "string", "contentMediaType": media_type}}
-            document["requestBody"]["content"].setdefault(media_type, binary)
-    if endpoint.files:
-        file = {"type": "string", "contentMediaType": "application/octet-stream"}
-        schema = {"type": "object", "required": list(endpoint.files)}
-        schema["properties"] = dict.fromkeys(endpoint.files, file)
-        document["requestBody"] = required_content("multipart/form-data", schema)
-    statuses = error_statuses(rule, endpoint)
+    errors = set(endpoint.errors)
+    if rule.arguments:
+        errors.add(404)
+    if endpoint.query:
+        document["parameters"] += query_parameters(endpoint.query)
+        errors.add(422)
+    if content := request_content(endpoint, references):
+        document["requestBody"] = {"required": True, "content": content}
+        errors |= {400, 413, 415, 422}
+    # {% if storage %}
+    if endpoint.conditional:
+        responses["206"] = responses[str(endpoint.status)] | {"description": "Partial Content"}
+        responses["304"] = {"description": "Not Modified"}
+        errors |= {412, 416}
+    # {% endif %}
+    business = rule.rule.startswith(PREFIX)
     # {% if "jwt" in components %}
     token_type: str | None = getattr(view, "token_type", "access")
     if business and token_type:
         document["security"] = [{"bearer": []}]
-        statuses.add(401)
+        errors.add(401)
     # {% endif %}
-    document["responses"] = {str(endpoint.status): success(endpoint, references)}
-    if endpoint.conditional:
-        part = success(endpoint, references) | {"description": HTTPStatus(206).phrase}
-        document["responses"] |= {"206": part, "304": {"description": HTTPStatus(304).phrase}}
-    for status in sorted(statuses):
-        document["responses"][str(status)] = problem_response(HTTPStatus(status).phrase)
+    for status in sorted(errors):
+        responses[str(status)] = problem_response(HTTPStatus(status).phrase)
     if business:
-        document["responses"]["default"] = problem_response("Any other error")
+        responses["default"] = problem_response("Any other error")
     return document
 
 
-def path_parameters(app: Flask, rule: Rule) -> list[dict[str, Any]]:
+def path_parameters(app: Flask, rule: Rule) -> list[Document]:
     """Describe the variables of a URL. A custom converter may have a ``schema`` attribute."""
     parameters = []
     for match in PARAMETER.finditer(rule.rule):
@@ -192,53 +193,48 @@ def path_parameters(app: Flask, rule: Rule) -> list[dict[str, Any]]:
     return parameters
 
 
-def query_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
-    model = query_schema(endpoint)
-    required = model.get("required", ())
+def query_parameters(model: type[BaseModel]) -> list[Document]:
+    schema = model.model_json_schema(ref_template=REF)
+    required = schema.get("required", ())
     return [
-        {"in": "query", "name": name, "required": name in required, "schema": schema}
-        for name, schema in model.get("properties", {}).items()
+        {"in": "query", "name": name, "required": name in required, "schema": parameter}
+        for name, parameter in schema["properties"].items()
     ]
 
 
-def query_schema(endpoint: Endpoint) -> dict[str, Any]:
-    return endpoint.query.model_json_schema(ref_template=REF) if endpoint.query else {}
-
-
-def error_statuses(rule: Rule, endpoint: Endpoint) -> set[int]:
-    """Return the error statuses that follow from the input, and those declared by the view."""
-    statuses = set(endpoint.errors)
+def request_content(endpoint: Endpoint, references: References) -> Document:
+    content: Document = {}
     if endpoint.body:
-        statuses |= {400, 413, 415, 422}
+        content[JSON] = {"schema": references[endpoint.body, "validation"]}
+        # {% if serving %}
+        for media_type in endpoint.body_types:
+            content[media_type] = {"schema": {"type": "string", "contentMediaType": media_type}}
+        # {% endif %}
+    # {% if storage or "deepface" in components %}
     if endpoint.files:
-        statuses |= {413, 415, 422}
-    if endpoint.query:
-        statuses.add(422)
-    if endpoint.conditional:
-        statuses |= {412, 416}
-    if rule.arguments:
-        statuses.add(404)
-    return statuses
+        file = {"type": "string", "contentMediaType": "application/octet-stream"}
+        properties = dict.fromkeys(endpoint.files, file)
+        form = {"type": "object", "required": endpoint.files, "properties": properties}
+        content["multipart/form-data"] = {"schema": form}
+    # {% endif %}
+    return content
 
 
-def success(endpoint: Endpoint, references: References) -> dict[str, Any]:
-    response: dict[str, Any] = {"description": HTTPStatus(endpoint.status).phrase}
+def success(endpoint: Endpoint, references: References) -> Document:
+    response: Document = {"description": HTTPStatus(endpoint.status).phrase}
+    # {% if storage or llm %}
+    content: Document = {name: {"schema": {"type": "string"}} for name in endpoint.media_types}
     if endpoint.returns:
-        schema = references[endpoint.returns, "serialization"]
-        text = {"type": "string"}
-        response["content"] = {
-            name: {"schema": schema if name == JSON else text} for name in endpoint.media_types
-        }
-    elif JSON not in endpoint.media_types:
-        binary = {"schema": {"type": "string"}}
-        response["content"] = dict.fromkeys(endpoint.media_types, binary)
+        content[JSON] = {"schema": references[endpoint.returns, "serialization"]}
+    if endpoint.returns or JSON not in content:
+        response["content"] = content
+    # {% else %}
+    if endpoint.returns:
+        response["content"] = {JSON: {"schema": references[endpoint.returns, "serialization"]}}
+    # {% endif %}
     return response
 
 
-def required_content(media_type: str, schema: dict[str, Any]) -> dict[str, Any]:
-    return {"required": True, "content": {media_type: {"schema": schema}}}
-
-
-def problem_response(description: str) -> dict[str, Any]:
+def problem_response(description: str) -> Document:
     reference = {"$ref": REF.format(model="Problem")}
     return {"description": description, "content": {PROBLEM_JSON: {"schema": reference}}}

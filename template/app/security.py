@@ -2,7 +2,7 @@
 
 import re
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, ip_address, ip_network
 
 from flask import Flask, Response, request
 from flask_cors import CORS
@@ -55,15 +55,13 @@ def client_address(address: str) -> str:
 
     One client has a whole /64 network, and proxies such as Azure's add the port.
     """
-    host, colon, _ = address.rpartition(":")
-    if address.startswith("["):
-        address = address[1:].partition("]")[0]
-    elif colon and "." in host and ":" not in host:
-        address = host
+    host = address[1:].partition("]")[0] if address.startswith("[") else address
+    if host.count(":") == 1:  # an IPv4 address and a port
+        host = host.partition(":")[0]
     try:
-        ip = ip_address(address)
+        ip = ip_address(host)
     except ValueError:
         return address
-    if isinstance(ip, IPv6Address):
-        return str(ip.ipv4_mapped or ip_network((int(ip), 64), strict=False))
-    return str(ip)
+    if isinstance(ip, IPv4Address):
+        return str(ip)
+    return str(ip.ipv4_mapped or ip_network((int(ip), 64), strict=False))

@@ -1,7 +1,7 @@
 """Fixtures that every test can use."""
 
 import os
-# {% if redis or components | select("in", ["s3", "uploads"]) | list %}
+# {% if redis or storage %}
 import shutil
 # {% endif %}
 # {% if redis %}

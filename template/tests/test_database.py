@@ -105,7 +105,7 @@ def test_only_the_default_database_of_dev_is_migrated_at_start(
 @pytest.mark.parametrize(
     ("statement", "retry_after"), [("SELECT * FROM secret_table", "30"), ("SELECT broken(", "5")]
 )
-def test_a_database_that_is_not_ready_is_503(
+def test_an_unavailable_database_is_503(
     app: Flask,
     anonymous: FlaskClient,
     monkeypatch: pytest.MonkeyPatch,
@@ -122,13 +122,13 @@ def test_a_database_that_is_not_ready_is_503(
     assert "secret" not in response.text
 
 
-def test_sqlite_enforces_foreign_keys_and_no_reader_waits_for_a_writer(empty: Flask) -> None:
+def test_sqlite_enforces_foreign_keys_and_uses_wal(empty: Flask) -> None:
     with empty.app_context():
         assert db.session.scalar(sa.text("PRAGMA foreign_keys")) == 1
         assert db.session.scalar(sa.text("PRAGMA journal_mode")) == "wal"
 
 
-def test_an_error_does_not_tell_what_was_sent(empty: Flask) -> None:
+def test_errors_do_not_contain_parameters(empty: Flask) -> None:
     with empty.app_context():
         for parameters in ({"a": "hunter2"}, [{"a": "hunter2"}, {"a": "hunter2"}]):
             with pytest.raises(sa.exc.OperationalError) as caught:
@@ -138,7 +138,7 @@ def test_an_error_does_not_tell_what_was_sent(empty: Flask) -> None:
 
 
 @pytest.mark.integration
-def test_a_slow_statement_is_cancelled_and_a_migration_is_not(
+def test_slow_statements_are_cancelled_except_in_migrations(
     settings: dict[str, object], postgres_url: str
 ) -> None:
     app = create_app(settings | {"DATABASE_URL": postgres_url, "DATABASE_TIMEOUT": 0.2})
@@ -154,7 +154,7 @@ def test_a_slow_statement_is_cancelled_and_a_migration_is_not(
     engine.dispose()
 
 
-def test_a_mistake_in_a_statement_is_no_outage(
+def test_an_invalid_statement_is_not_reported_as_an_outage(
     app: Flask, anonymous: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def rows() -> str:
@@ -165,19 +165,19 @@ def test_a_mistake_in_a_statement_is_no_outage(
         anonymous.get("/")
 
 
-def test_a_bad_address_is_named(settings: dict[str, object]) -> None:
+def test_an_invalid_database_url_is_reported(settings: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="DATABASE_URL"):
         load_settings(settings | {"DATABASE_URL": "postgres://user:password@host:port/name"})
 
 
 @pytest.mark.parametrize("scheme", ["foo", "postgresql+nothing", "mysql+oursql"])
-def test_a_database_without_a_driver_is_named(scheme: str) -> None:
+def test_a_missing_driver_is_reported(scheme: str) -> None:
     with pytest.raises(ConfigError, match="DATABASE_URL") as caught:
         database_app(f"{scheme}://user:hunter2@host/name")
     assert "hunter2" not in caught.value.message
 
 
-def test_migrations_of_a_database_that_is_down_end_in_one_line(
+def test_migrating_an_unavailable_database_prints_one_line(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     app = database_app("postgresql://user:hunter2@127.0.0.1:1/none")
@@ -187,7 +187,7 @@ def test_migrations_of_a_database_that_is_down_end_in_one_line(
     assert "hunter2" not in caplog.text + result.output
 
 
-def test_any_postgresql_address_means_psycopg() -> None:
+def test_every_postgresql_url_uses_psycopg() -> None:
     for scheme in ("postgres", "postgresql", "postgresql+psycopg"):
         app = database_app(f"{scheme}://user@127.0.0.1:1/none")
         with app.app_context():
@@ -195,7 +195,7 @@ def test_any_postgresql_address_means_psycopg() -> None:
 
 
 # {% if "crud" in components or "pagination" in components %}
-def test_an_id_is_one_that_a_row_can_have() -> None:
+def test_ids_out_of_range_are_404() -> None:
     urls = Map([Rule("/<id:row>")], converters={"id": IdConverter}).bind("localhost")
     assert urls.match(f"/{MAX_ID}")[1] == {"row": MAX_ID}
     for text in ("0", "01", str(MAX_ID + 1), str(10**17)):
@@ -204,7 +204,7 @@ def test_an_id_is_one_that_a_row_can_have() -> None:
 
 
 @pytest.mark.integration
-def test_every_id_fits_its_column_on_postgresql(postgres_app: Flask) -> None:
+def test_the_largest_id_fits_every_column_on_postgresql(postgres_app: Flask) -> None:
     with postgres_app.app_context():
         for table in db.metadata.tables.values():
             if "id" in table.columns:
@@ -213,7 +213,7 @@ def test_every_id_fits_its_column_on_postgresql(postgres_app: Flask) -> None:
 
 
 # {% endif %}
-def test_times_are_aware_and_in_utc(app: Flask) -> None:
+def test_date_times_are_stored_in_utc(app: Flask) -> None:
     with app.app_context():
         dialect = db.engine.dialect
     noon = datetime(2026, 1, 1, 12, tzinfo=timezone(timedelta(hours=2)))

@@ -4,10 +4,8 @@ import json
 import logging
 import os
 import re
-# {% if "socketio" in components %}
 import subprocess
 import sys
-# {% endif %}
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from io import StringIO
@@ -18,7 +16,6 @@ import pytest
 import structlog
 from flask import Flask, abort, request
 from flask.testing import FlaskClient
-from prometheus_client.mmap_dict import MmapedDict, mmap_key
 
 # {% if "socketio" in components %}
 from app import create_app, logs, metrics, security
@@ -278,12 +275,14 @@ def test_metrics_of_several_processes_are_added_up(
     anonymous: FlaskClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
-    for pid, requests in ((1, 2.0), (2, 3.0)):
-        written = MmapedDict(str(tmp_path / f"counter_{pid}.db"))  # type: ignore[no-untyped-call]
-        name, labels = "http_requests_total", {"method": "GET", "route": "/", "status": "200"}
-        key = mmap_key(name, name, list(labels), list(labels.values()), "Requests.")
-        written.write_value(key, requests, 0)  # type: ignore[no-untyped-call]
-        written.close()  # type: ignore[no-untyped-call]
+    script = (
+        "from sys import argv\n"
+        "from prometheus_client import Counter\n"
+        "counter = Counter('http_requests_total', 'Requests.', ['method', 'route', 'status'])\n"
+        "counter.labels('GET', '/', 200).inc(float(argv[1]))\n"
+    )
+    for requests in ("2", "3"):
+        subprocess.run([sys.executable, "-c", script, requests], check=True)
     text = anonymous.get("/metrics").text
     assert 'http_requests_total{method="GET",route="/",status="200"} 5.0\n' in text
 

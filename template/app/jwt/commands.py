@@ -8,8 +8,7 @@ from flask.cli import with_appcontext
 from pydantic import SecretStr, TypeAdapter
 
 from app.commands import one_line_errors
-from app.jwt import service
-from app.jwt.denylist import DatabaseDenylist
+from app.jwt import denylist, service
 from app.jwt.schemas import Password, Registration
 from app.users.models import Role
 
@@ -60,5 +59,5 @@ def set_role(email: str, role: Role) -> None:
 def purge_tokens() -> None:
     """Delete expired revocations from the database. Run it daily unless REDIS_URL is set."""
     with one_line_errors():
-        count = DatabaseDenylist().purge()
+        count = denylist.purge()
     click.echo(f"Deleted {count} expired revocations.")

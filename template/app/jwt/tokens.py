@@ -4,7 +4,7 @@ Tokens that descend from one login form a family. A refresh token can be used on
 means that it was stolen, and revokes its family (RFC 9700, section 4.14.2).
 """
 
-from datetime import datetime, timedelta
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -13,16 +13,15 @@ from flask_jwt_extended import JWTManager, create_access_token, create_refresh_t
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Unauthorized
 
-from app.bodies import drain
-from app.database import db, now
-from app.errors import problem
+from app.database import db
+from app.errors import handle_http_exception
 from app.jwt import denylist
-from app.jwt.denylist import get_denylist
 from app.jwt.schemas import TokenPair
 from app.users.models import User
 
 Claims = dict[str, Any]
 CHALLENGE = WWWAuthenticate("Bearer")  # required with a 401 (RFC 9110)
+INVALID_TOKEN = WWWAuthenticate("Bearer", {"error": "invalid_token"})  # RFC 6750
 
 jwt = JWTManager()
 
@@ -51,7 +50,7 @@ def rotate(user: User, claims: Claims) -> TokenPair:
     Raises:
         werkzeug.exceptions.Unauthorized: it was used before; its family is revoked now.
     """
-    if not get_denylist().add(f"used:{claims['jti']}", latest_expiry()):
+    if not denylist.add(f"used:{claims['jti']}"):
         revoke(claims)
         raise Unauthorized("The refresh token was used before. Log in again.", None, CHALLENGE)
     return issue(user, claims["family"])
@@ -59,7 +58,7 @@ def rotate(user: User, claims: Claims) -> TokenPair:
 
 def revoke(claims: Claims) -> None:
     """Revoke the token's family."""
-    get_denylist().add(family_key(claims["family"]), latest_expiry())
+    denylist.add(family_key(claims["family"]))
 
 
 def family_key(family: str) -> str:
@@ -67,18 +66,9 @@ def family_key(family: str) -> str:
     return f"family:{family}"
 
 
-def latest_expiry() -> datetime:
-    """When no token that exists now is accepted any more."""
-    config = current_app.config
-    longest = max(config["JWT_ACCESS_TOKEN_EXPIRES"], config["JWT_REFRESH_TOKEN_EXPIRES"])
-    leeway = timedelta(seconds=config["JWT_DECODE_LEEWAY"])
-    expiry: datetime = now() + longest + leeway
-    return expiry
-
-
 @jwt.token_in_blocklist_loader
 def is_revoked(header: Claims, claims: Claims) -> bool:
-    return get_denylist().contains(family_key(claims["family"]))
+    return bool(denylist.find([family_key(claims["family"])]))
 
 
 @jwt.user_lookup_loader
@@ -86,33 +76,12 @@ def load_user(header: Claims, claims: Claims) -> User | None:
     return db.session.get(User, int(claims["sub"]))
 
 
-def unauthorized(detail: str, error: str | None = None) -> Response:
-    """401 with a challenge (RFC 6750)."""
-    drain()
-    challenge = f'Bearer error="{error}"' if error else "Bearer"
-    return problem(401, detail, {"WWW-Authenticate": challenge})
+def reject(detail: str, challenge: WWWAuthenticate = INVALID_TOKEN) -> Callable[..., Response]:
+    return lambda *_: handle_http_exception(Unauthorized(detail, None, challenge))
 
 
-@jwt.unauthorized_loader
-def handle_missing_token(reason: str) -> Response:
-    return unauthorized("Send a token: Authorization: Bearer <token>.")
-
-
-@jwt.invalid_token_loader
-def handle_invalid_token(reason: str) -> Response:
-    return unauthorized("Invalid token.", "invalid_token")
-
-
-@jwt.expired_token_loader
-def handle_expired_token(header: Claims, claims: Claims) -> Response:
-    return unauthorized("The token has expired.", "invalid_token")
-
-
-@jwt.revoked_token_loader
-def handle_revoked_token(header: Claims, claims: Claims) -> Response:
-    return unauthorized("The token was revoked.", "invalid_token")
-
-
-@jwt.user_lookup_error_loader
-def handle_deleted_user(header: Claims, claims: Claims) -> Response:
-    return unauthorized("The user no longer exists.", "invalid_token")
+jwt.unauthorized_loader(reject("Send a token: Authorization: Bearer <token>.", CHALLENGE))
+jwt.invalid_token_loader(reject("Invalid token."))
+jwt.expired_token_loader(reject("The token has expired."))
+jwt.revoked_token_loader(reject("The token was revoked."))
+jwt.user_lookup_error_loader(reject("The user no longer exists."))

@@ -35,7 +35,7 @@ def check_digits(value: object) -> object:
 class PageQuery(Query):
     """The page to return."""
 
-    limit: Annotated[int, BeforeValidator(check_digits), Field(ge=1, le=100)] = 20
+    limit: Annotated[int, Field(ge=1, le=100), BeforeValidator(check_digits)] = 20
     cursor: Annotated[str, Field(max_length=512, pattern="^[A-Za-z0-9_.-]+$")] = Field(
         default_factory=str
     )

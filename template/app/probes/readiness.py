@@ -52,7 +52,5 @@ def add_check(app: Flask, name: str, check: Check) -> None:
 
 
 def get_readiness(app: Flask) -> Readiness:
-    if "readiness" not in app.extensions:
-        app.extensions["readiness"] = Readiness(app)
-    readiness: Readiness = app.extensions["readiness"]
+    readiness: Readiness = app.extensions.setdefault("readiness", Readiness(app))
     return readiness

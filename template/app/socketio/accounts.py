@@ -7,7 +7,7 @@ from flask_jwt_extended import current_user, get_jwt, verify_jwt_in_request
 from flask_socketio import join_room
 
 from app.errors import problem
-from app.jwt.denylist import get_denylist
+from app.jwt import denylist
 from app.jwt.tokens import family_key
 from app.socketio.connections import Connection
 from app.socketio.push import user_room
@@ -32,7 +32,7 @@ def authenticate(connection: Connection, auth: object) -> None:
 def end_sessions(connections: list[Connection]) -> None:
     """Disconnect clients whose token has expired or was revoked."""
     keys = {family_key(connection.family) for connection in connections}
-    revoked = get_denylist().find(keys) if keys else set()
+    revoked = denylist.find(keys) if keys else set()
     for connection in connections:
         if connection.expires_at <= time():
             disconnect(connection, "The token has expired.")

@@ -16,6 +16,7 @@ from flask.testing import FlaskClient
 from flask_jwt_extended import create_access_token, decode_token
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
+from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from sqlalchemy import select
 
@@ -24,8 +25,7 @@ from app.api import PREFIX
 from app.config import ConfigError, load_settings
 from app.database import db, now
 from app.errors import PROBLEM_JSON
-from app.jwt import tokens
-from app.jwt.denylist import DatabaseDenylist, RedisDenylist
+from app.jwt import denylist, tokens
 from app.jwt.models import Credentials, Revocation
 from app.jwt.passwords import needs_rehash
 from app.jwt.schemas import TokenPair
@@ -272,8 +272,8 @@ def test_access_token_cannot_refresh(app: Flask, anonymous: FlaskClient) -> None
 def kept_in(request: pytest.FixtureRequest, app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run the test with both denylists."""
     if request.param == "redis":
-        denylist = RedisDenylist(request.getfixturevalue("redis_url"), "tests")
-        monkeypatch.setitem(app.extensions, "denylist", denylist)
+        redis = denylist.connect(request.getfixturevalue("redis_url"))
+        monkeypatch.setitem(app.extensions, "denylist", redis)
 
 
 @pytest.mark.usefixtures("kept_in")
@@ -338,12 +338,12 @@ def test_one_of_several_concurrent_refreshes_succeeds(file_app: Flask) -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("redis", [False, True])
+@pytest.mark.parametrize("use_redis", [False, True])
 def test_one_of_several_concurrent_refreshes_succeeds_on_real_servers(
-    postgres_app: Flask, redis_url: str, redis: bool
+    postgres_app: Flask, redis_url: str, use_redis: bool
 ) -> None:
-    if redis:
-        postgres_app.extensions["denylist"] = RedisDenylist(redis_url, "tests")
+    if use_redis:
+        postgres_app.extensions["denylist"] = denylist.connect(redis_url)
     assert racing_refreshes(postgres_app, 8) == [200] + [401] * 7
 
 
@@ -351,7 +351,7 @@ def test_tokens_are_rejected_while_redis_is_down(
     app: Flask, anonymous: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = log_in(app, add_user(app)).access_token
-    unreachable = RedisDenylist("redis://127.0.0.1:1/0", "tests")
+    unreachable = denylist.connect("redis://127.0.0.1:1/0")
     monkeypatch.setitem(app.extensions, "denylist", unreachable)
     response = anonymous.get("/api/v1/auth/me", headers=bearer(token))
     assert response.status_code == 503
@@ -365,7 +365,7 @@ def test_redis_is_used_if_configured(
     # The limiter belongs to one application; keep it with the shared one.
     monkeypatch.setattr("app.jwt.limits.limiter", Limiter(get_remote_address))
     app = create_app(settings | {"REDIS_URL": "redis://127.0.0.1:1/0"})
-    assert isinstance(app.extensions["denylist"], RedisDenylist)
+    assert app.extensions["denylist"] is not None
     assert app.config["RATELIMIT_STORAGE_URI"] == "redis://127.0.0.1:1/0"
     # {% if "probes" in components %}
     assert app.test_client().get("/ready").get_json()["checks"]["redis"] is False
@@ -374,33 +374,43 @@ def test_redis_is_used_if_configured(
     # {% endif %}
 
 
-@pytest.mark.integration
-def test_services_do_not_share_revocations(redis_url: str) -> None:
-    theirs, ours = RedisDenylist(redis_url, "theirs"), RedisDenylist(redis_url, "ours")
-    assert theirs.add("family:shared", now() + timedelta(days=1))
-    assert not ours.contains("family:shared")
+@pytest.fixture
+def redis(app: Flask, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Redis:
+    """Redis, which keeps the denylist."""
+    redis = denylist.connect(redis_url)
+    monkeypatch.setitem(app.extensions, "denylist", redis)
+    return redis
 
 
 @pytest.mark.integration
-def test_revocations_expire_in_redis(redis_url: str) -> None:
-    denylist = RedisDenylist(redis_url, "tests")
-    assert denylist.add("family:a", now() + timedelta(days=30))
-    assert not denylist.add("family:a", now() + timedelta(days=30))
-    assert denylist.contains("family:a")
-    month = 30 * 24 * 3600
-    assert month - 60 < denylist.redis.ttl("tests:revoked:family:a") <= month + 1
+@pytest.mark.usefixtures("redis")
+def test_services_do_not_share_revocations(app: Flask) -> None:
+    with app.app_context():
+        assert denylist.add("family:shared")
+        app.config["KEY_PREFIX"] = "other"
+        assert not denylist.find(["family:shared"])
+
+
+@pytest.mark.integration
+def test_revocations_expire_in_redis(app: Flask, redis: Redis) -> None:
+    with app.app_context():
+        assert denylist.add("family:a")
+        assert not denylist.add("family:a")
+        assert denylist.find(["family:a", "family:b"]) == {"family:a"}
+    lifetime = 30 * 24 * 3600 + app.config["JWT_DECODE_LEEWAY"]
+    key = f"{app.config['KEY_PREFIX']}:revoked:family:a"
+    assert lifetime - 60 < redis.ttl(key) <= lifetime + 1
 
 
 def test_expired_revocations_are_purged(app: Flask) -> None:
-    denylist = DatabaseDenylist()
     with app.app_context():
-        denylist.add("family:old", now() - timedelta(seconds=1))
-        denylist.add("family:new", now() + timedelta(days=1))
+        expired = now() - timedelta(seconds=1)
+        db.session.add(Revocation(key="family:old", expires_at=expired))
+        assert denylist.add("family:new")
     result = app.test_cli_runner().invoke(args=["purge-tokens"])
     assert result.output == "Deleted 1 expired revocations.\n"
     with app.app_context():
-        assert not denylist.contains("family:old")
-        assert denylist.contains("family:new")
+        assert denylist.find(["family:old", "family:new"]) == {"family:new"}
 
 
 def test_purge_without_tables_is_one_line(app: Flask) -> None:
