@@ -11,7 +11,8 @@ all others come from the URL.
 
 import inspect
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, field
 from functools import wraps
 # {% if serving %}
 from typing import Annotated, Any, TypeVar, get_args, get_origin
@@ -19,15 +20,19 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 from typing import Annotated, Any, TypeVar, get_origin
 # {% endif %}
 
-from flask import Response, abort, request
+from flask import Response, request
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 # {% if storage or "deepface" in components %}
 from werkzeug.datastructures import FileStorage
 # {% endif %}
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
+# {% if storage or "deepface" in components %}
+from app.bodies import read_body, refuse_encoding
+# {% else %}
 from app.bodies import read_body
-from app.errors import Invalid, field_error, problem
+# {% endif %}
+from app.errors import Invalid, field_error
 
 PREFIX = "/api/v1"
 JSON = "application/json"
@@ -107,67 +112,56 @@ class Endpoint:
     # {% if storage %}
     conditional: bool = False
     # {% endif %}
+    body: Any = field(default=None, init=False)  # from the view's signature, like the next
+    query: Any = field(default=None, init=False)
+    # {% if storage or "deepface" in components %}
+    files: Collection[str] = field(default=(), init=False)
+    # {% endif %}
 
     def __call__(self, view: View) -> View:
         parameters = inspect.signature(view, eval_str=True).parameters
         kinds = {name: parameter.annotation for name, parameter in parameters.items()}
+        this = copy(self)  # the decorator can be applied to several views
         # {% if serving %}
-        self.body = next(iter(get_args(kinds.get("body"))), kinds.get("body"))  # of Model | None
+        this.body = next(iter(get_args(kinds.get("body"))), kinds.get("body"))  # of Model | None
         # {% else %}
-        self.body = kinds.get("body")
+        this.body = kinds.get("body")
         # {% endif %}
-        self.query = kinds.get("query")
+        this.query = kinds.get("query")
         # {% if storage or "deepface" in components %}
-        self.files = [name for name, kind in kinds.items() if kind is FileStorage]
+        this.files = [name for name, kind in kinds.items() if kind is FileStorage]
         # {% endif %}
 
         @wraps(view)
         def wrapper(**arguments: Any) -> Response:
-            # {% if storage or "deepface" in components %}
-            if self.body or self.files:
-                refuse_encoded_body()
-            # {% endif %}
-            if self.query:
-                arguments["query"] = read_query(self.query)
-            if self.body:
-                # {% if not (storage or "deepface" in components) %}
-                refuse_encoded_body()
-                # {% endif %}
+            if this.query:
+                arguments["query"] = read_query(this.query)
+            if this.body:
                 # {% if serving %}
-                raw = request.mimetype in self.body_types
-                arguments["body"] = None if raw else read_json(self.body)
+                raw = request.mimetype in this.body_types
+                arguments["body"] = None if raw else read_json(this.body)
                 # {% else %}
-                arguments["body"] = read_json(self.body)
+                arguments["body"] = read_json(this.body)
                 # {% endif %}
             # {% if storage or "deepface" in components %}
-            if self.files:
-                arguments |= read_files(self.files)
+            if this.files:
+                arguments |= read_files(this.files)
             # {% endif %}
-            return respond(view(**arguments), self.returns, self.status)
+            return respond(view(**arguments), this.returns, this.status)
 
-        wrapper.endpoint = self  # type: ignore[attr-defined]
+        wrapper.endpoint = this  # type: ignore[attr-defined]
         return wrapper
 
 
 endpoint = Endpoint
 
 
-def refuse_encoded_body() -> None:
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        headers = {"Accept-Encoding": "identity"}
-        abort(problem(415, "Send the body without Content-Encoding.", headers))
-
-
 def read_json(model: type[M]) -> M:
     """Read the JSON body of the request into a model."""
     if not request.is_json:
         raise UnsupportedMediaType("Send the body as application/json.")
-    return parse_json(model, read_body())
-
-
-def parse_json(model: type[M], body: bytes) -> M:
     try:
-        return model.model_validate_json(body)
+        return model.model_validate_json(read_body())
     except ValidationError as error:
         if error.error_count() == 1 and error.errors()[0]["type"] == "json_invalid":
             raise BadRequest("The body is not valid JSON.") from None
@@ -192,6 +186,7 @@ def read_files(names: Collection[str]) -> dict[str, FileStorage]:
     """Read a multipart form with one file for each name."""
     if request.mimetype != "multipart/form-data":
         raise UnsupportedMediaType("Send the file as multipart/form-data.")
+    refuse_encoding()
     given = {name: [f for f in request.files.getlist(name) if f.filename] for name in names}
     if missing := [name for name, files in given.items() if len(files) != 1]:
         raise Invalid([field_error(name, "Exactly one file is required.") for name in missing])

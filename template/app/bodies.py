@@ -1,15 +1,14 @@
-"""Request bodies: bounded, and read to their end."""
+"""Request bodies are bounded and not compressed."""
 
-from contextlib import suppress
-
-from flask import current_app, request
+from flask import abort, current_app, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-CHUNK = 64 * 1024  # bytes
+from app.errors import problem
 
 
 def read_body() -> bytes:
     """Return the request's whole body. It can be read again."""
+    refuse_encoding()
     body = request.get_data()
     # A body in chunks is cut off at the limit.
     if request.content_length is None and len(body) >= current_app.config["MAX_CONTENT_LENGTH"]:
@@ -17,12 +16,7 @@ def read_body() -> bytes:
     return body
 
 
-def drain() -> None:
-    """Read what is left of the body, up to twice the limit.
-
-    Otherwise the server closes the connection, and clients may see that instead of the response.
-    """
-    left = min(request.content_length or 0, 2 * current_app.config["MAX_CONTENT_LENGTH"])
-    with suppress(Exception):
-        while left > 0 and (chunk := request.environ["wsgi.input"].read(min(CHUNK, left))):
-            left -= len(chunk)
+def refuse_encoding() -> None:
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        headers = {"Accept-Encoding": "identity"}
+        abort(problem(415, "Send the body without Content-Encoding.", headers))

@@ -1,7 +1,8 @@
-"""Every setting of the service, read from the environment in one place.
+"""The settings of the service, read from environment variables.
 
-A variable has the name of the field in upper case. ``APP_ENV`` picks the profile; ``dev`` reads
-``.env`` too; files named like the variables in ``SECRETS_DIR`` count as variables (Kubernetes).
+A variable has the name of the field in upper case. ``APP_ENV`` selects the profile. The profile
+``dev`` also reads ``.env``. Settings can be files in the folder ``SECRETS_DIR``, as Kubernetes
+mounts secrets.
 """
 
 import os
@@ -46,7 +47,7 @@ SERVICE_NAME = {{ project_name_python }}
 EMBEDDED_DATABASE = "sqlite:///app.db"
 # {% endif %}
 DEV_SECRET = "only-for-development-never-in-production"  # noqa: S105
-HOW_TO_MAKE_ONE = "python -c 'import secrets; print(secrets.token_hex(32))'"
+GENERATE = "python -c 'import secrets; print(secrets.token_hex(32))'"
 
 
 def split_list(value: str | list[str]) -> list[str]:
@@ -63,7 +64,7 @@ def check_origin(origin: str) -> str:
 
 def refuse_dev_secret(secret: str) -> str:
     if secret == DEV_SECRET:
-        raise ValueError(f"make one of your own: {HOW_TO_MAKE_ONE}")
+        raise ValueError(f"generate one with {GENERATE}")
     return secret
 
 
@@ -140,7 +141,7 @@ ServerUrl = Annotated[str, Field(pattern=r"^\w+(\+\w+)?://")]
 
 
 class Settings(BaseSettings):
-    """What all profiles share. The defaults serve on one machine with no other server."""
+    """The settings of all profiles. The defaults require no other server."""
 
     model_config = SettingsConfigDict(
         env_ignore_empty=True, extra="ignore", secrets_dir=os.environ.get("SECRETS_DIR") or None
@@ -319,7 +320,7 @@ class DevSettings(Settings):
 
 
 class TestSettings(Settings):
-    """The service's own tests: nothing outlives the process, nothing is slow."""
+    """The service's own tests, which leave nothing behind."""
 
     __test__: ClassVar[bool] = False
 
@@ -333,7 +334,7 @@ class TestSettings(Settings):
 
 
 class ProdSettings(Settings):
-    """Production: no secret has a default."""
+    """Production. Secrets have no default."""
 
     secret_key: Secret
     log_format: Literal["console", "json"] = "json"

@@ -1,16 +1,16 @@
 """Every error response is a problem document (RFC 9457) and reveals no internals."""
 
+from contextlib import suppress
 from typing import Any
 
-from flask import Flask, Response
+from flask import Flask, Response, current_app, request
 from pydantic_core import to_json
 from werkzeug.exceptions import HTTPException, UnprocessableEntity
 from werkzeug.http import HTTP_STATUS_CODES
 
-from app.bodies import drain
-
 PROBLEM_JSON = "application/problem+json"
 SERVER_ERROR = "The server failed to process the request. Quote its X-Request-ID to the operators."
+CHUNK = 64 * 1024  # bytes
 
 
 class Invalid(UnprocessableEntity):
@@ -57,3 +57,14 @@ def handle_http_exception(error: HTTPException) -> Response:
     detail = SERVER_ERROR if status == 500 else error.description or HTTP_STATUS_CODES[status]
     members: dict[str, Any] = {"errors": error.errors} if isinstance(error, Invalid) else {}
     return problem(status, detail, dict(error.get_headers()), **members)
+
+
+def drain() -> None:
+    """Read what is left of the body, up to twice the limit.
+
+    Otherwise the server closes the connection, and clients may see that instead of the response.
+    """
+    left = min(request.content_length or 0, 2 * current_app.config["MAX_CONTENT_LENGTH"])
+    with suppress(Exception):
+        while left > 0 and (chunk := request.environ["wsgi.input"].read(min(CHUNK, left))):
+            left -= len(chunk)

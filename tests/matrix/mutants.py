@@ -326,8 +326,8 @@ MUTANTS = [
     Mutant(
         "a test that is skipped",
         "template/tests/probes/test_probes.py",
-        r"\ndef test_ready_names",
-        "\n@pytest.mark.skip\ndef test_ready_names",
+        r"\ndef test_ready_lists",
+        "\n@pytest.mark.skip\ndef test_ready_lists",
     ),
     Mutant(
         "tests that are gone", "template/tests/uploads/test_uploads.py", "def test_", "def check_"

@@ -27,11 +27,11 @@ log = structlog.stdlib.get_logger(__name__)
 
 def init_app(app: Flask) -> None:
     url = app.config["REDIS_URL"]
-    app.extensions["denylist"] = redis = connect(url) if url else None
+    app.extensions["denylist"] = connect(url) if url else None
     app.register_error_handler(RedisError, handle_redis_error)
     # {% if "probes" in components %}
-    if redis:
-        probes.add_check(app, "redis", redis.ping)
+    if url:
+        probes.add_check(app, "redis", app.extensions["denylist"].ping)
     # {% endif %}
 
 
