@@ -33,7 +33,7 @@ def test_email_is_compared_in_lower_case(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
-def test_bad_fields_are_named(client: FlaskClient, method: str) -> None:
+def test_invalid_fields_are_reported(client: FlaskClient, method: str) -> None:
     cases: list[dict[str, object]] = [
         {"email": "nobody", "name": "  "},
         {"email": "a@b", "name": "x" * 121},

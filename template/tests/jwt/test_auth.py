@@ -78,7 +78,7 @@ def test_email_in_use_is_409(anonymous: FlaskClient) -> None:
     assert again.status_code == 409
 
 
-def test_bad_fields_are_named(anonymous: FlaskClient) -> None:
+def test_invalid_fields_are_reported(anonymous: FlaskClient) -> None:
     for field, value in {"email": "x", "password": "short", "role": "x"}.items():
         response = anonymous.post("/api/v1/auth/register", json=ANN | {field: value})
         assert response.status_code == 422, field

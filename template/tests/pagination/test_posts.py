@@ -58,7 +58,7 @@ def test_delete(client: FlaskClient) -> None:
         assert client.open(path, method=method).status_code == 404
 
 
-def test_bad_fields_are_named(client: FlaskClient) -> None:
+def test_invalid_fields_are_reported(client: FlaskClient) -> None:
     for body in ({}, {"title": ""}, {"title": "x" * 201}, {"title": 1}):
         response = client.post("/api/v1/posts", json=body)
         assert response.status_code == 422, body
