@@ -213,6 +213,7 @@ def production(service: Path, tmp_path: Path) -> dict[str, str]:
         "JWT_SECRET_KEY": "j" * 32,
         "DATABASE_URL": f"sqlite:///{tmp_path / 'prod.db'}",
         "CELERY_BROKER_URL": "filesystem://localhost",
+        "OPENAI_API_KEY": "k",
         "S3_BUCKET_NAME": "files",
     }
     upgrade = [str(SCRIPTS / "flask"), "--app", "wsgi", "db", "upgrade"]
