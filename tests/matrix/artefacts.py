@@ -59,12 +59,12 @@ DISTRIBUTIONS = {
     "click": "flask",
 }
 #: Modules of the service itself.
-OWN_MODULES = {"_typeshed", "app", "server_settings", "tests", "wsgi"}
+OWN_MODULES = {"app", "server_settings", "tests", "wsgi"}
 LOCAL = {"127", "localhost"}
 #: What must get neither into a repository nor into an image.
 PRIVATE = (".env", ".venv/bin/python", "app/__pycache__/a.pyc", "instance/app.db")
 #: What runs commands, and names files.
-WITH_COMMANDS = ("AGENTS.md", "Dockerfile", "Procfile", "README.md", "compose.yaml")
+WITH_COMMANDS = ("AGENTS.md", "Dockerfile", "Makefile", "Procfile", "README.md", "compose.yaml")
 
 
 def texts(service: Path) -> list[str]:
@@ -228,6 +228,9 @@ def check_workflow(service: Path, combination: Combination) -> None:
         checks.add("pytest -m integration")
     lost = sorted(check for check in checks if f"{check}\n" not in text)
     assert not lost, f"{path.name}: does not run {lost}"
+    shortcut = (service / "Makefile").read_text()
+    lost = sorted(check for check in checks if f"$(BIN)/{check}\n" not in shortcut)
+    assert not lost, f"Makefile: does not run {lost}"
     assert "docker build" in text, f"{path.name}: builds no image"
     assert combination.python_version in text, f"{path.name}: another Python"
     if path == github:
