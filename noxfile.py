@@ -79,7 +79,9 @@ def demo(session: nox.Session) -> None:
         session.error(f"{folder} is there already: name another folder, nox -s demo -- FOLDER")
     session.install(*group("copier"))
     session.log("1/4 render the default service into %s", folder)
-    session.run("copier", "copy", "--quiet", "--defaults", "--vcs-ref=HEAD", str(ROOT), str(folder))
+    # By its URL, Copier takes the last commit, so that the service can be updated later.
+    copy = ["copier", "copy", "--quiet", "--defaults", "--vcs-ref=HEAD"]
+    session.run(*copy, f"git+{ROOT.as_uri()}", str(folder))
     session.log("2/4 install it into %s", folder / ".venv")
     session.run(sys.executable, "-m", "virtualenv", "--quiet", str(folder / ".venv"), external=True)
     with session.chdir(folder):

@@ -12,7 +12,7 @@ from tests.combinations import ROOT
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """The repository as git has it, with what is changed here."""
+    """The repository as git has it, with what is changed here committed."""
     folder = tmp_path / "clone"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
     changed = subprocess.run(
@@ -26,6 +26,10 @@ def clone(tmp_path: Path) -> Path:
         if (ROOT / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
+    author = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
+    subprocess.run(["git", "add", "--all"], cwd=folder, check=True)
+    commit = ["git", *author, "commit", "--quiet", "--allow-empty", "--message=work"]
+    subprocess.run(commit, cwd=folder, check=True)
     return folder
 
 

@@ -60,9 +60,15 @@ def test_matrix_commands_select_combinations(command: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("command", commands("copier copy "))
-def test_copy_commands_render(command: str, tmp_path: Path) -> None:
-    run_command(command, folder(tmp_path))
-    assert (tmp_path / "my-service" / "wsgi.py").exists()
+def test_copy_commands_render_a_commit(command: str, tmp_path: Path) -> None:
+    clone = folder(tmp_path)
+    with (clone / "template" / "wsgi.py").open("a") as file:
+        file.write("# not committed\n")
+    run_command(command, clone)
+    service = tmp_path / "my-service"
+    assert "# not committed" not in (service / "wsgi.py").read_text()
+    answers = yaml.safe_load((service / ".copier-answers.yml").read_text())
+    git(clone, "cat-file", "-e", f"{answers['_commit']}^{{commit}}")
 
 
 def test_cookiecutter_commands_render(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
