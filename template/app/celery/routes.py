@@ -46,7 +46,7 @@ def jobs_unavailable() -> Response:
 @blueprint.post("")
 @endpoint(returns=JobAccepted, status=202, errors=(503,))
 def submit_job(body: JobIn) -> tuple[JobAccepted, dict[str, str]]:
-    """Submit a background job. Poll the URL in ``Location`` for its status."""
+    """Submit a background job. Poll the URL in the Location header for its status."""
     job = service.submit(body)
     return job, {"Location": url_for("jobs.get_job", job_id=job.id)}
 

@@ -35,7 +35,7 @@ def presign_upload(body: PresignedPostIn) -> PresignedPost:
 @blueprint.get("/<path:key>")
 @endpoint(media_types=("*/*",), conditional=True, errors=(503,))
 def download_file(key: str) -> Response:
-    """Download a file as an attachment, or a part of it (``Range``)."""
+    """Download a file as an attachment, or the part in a Range header."""
     return send(service.get_storage(), key, service.get(key))
 
 

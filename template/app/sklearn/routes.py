@@ -20,7 +20,7 @@ blueprint.register_error_handler(ModelError, handle_model_error)
 def predict(body: SklearnIn | None, query: PredictQuery) -> Response:
     """Classify one example, or up to 512.
 
-    As ``application/x-npy``, the body is a float32 or float64 array with four columns.
+    As `application/x-npy`, the body is a float32 or float64 array with four columns.
     """
     classifier: Classifier = current_app.extensions["sklearn"].get()
     if body and query.layout == "rows":

@@ -22,7 +22,7 @@ blueprint.register_error_handler(ModelError, handle_model_error)
 def predict(body: TorchIn | None, query: PredictQuery) -> Response:
     """Classify up to 512 examples.
 
-    As ``application/x-npy``, the body is a float32 or float64 array with ten columns.
+    As `application/x-npy`, the body is a float32 or float64 array with ten columns.
     """
     classifier: Classifier = current_app.extensions["torch"].get()
     rows = body.array() if body else read_npy(read_body(), INPUTS)

@@ -40,5 +40,5 @@ def get_upload(upload_id: UUID) -> UploadOut:
 @blueprint.get("/<uuid:upload_id>/content")
 @endpoint(media_types=sorted(set(MIME_OF_EXTENSION.values())), conditional=True, errors=(503,))
 def download_upload(upload_id: UUID) -> Response:
-    """Download the file as an attachment, or a part of it (``Range``)."""
+    """Download the file as an attachment, or the part in a Range header."""
     return send(service.get_storage(), str(upload_id), service.get(upload_id))
