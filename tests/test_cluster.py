@@ -70,6 +70,7 @@ spec:
   containers:
     - name: s3
       image: {S3_IMAGE}
+      env: [{{name: S3_IGNORE_SUBDOMAIN_BUCKETNAME, value: "true"}}]
       readinessProbe: {{tcpSocket: {{port: 443}}}}
 ---
 apiVersion: v1
@@ -79,9 +80,12 @@ spec:
   selector: {{app: s3}}
   ports: [{{port: 443}}]
 """
-MAKE_BUCKET = (
-    "import boto3, os; boto3.client('s3').create_bucket(Bucket=os.environ['S3_BUCKET_NAME'])"
-)
+MAKE_BUCKET = """
+import boto3, sys
+keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+client = boto3.client("s3", "us-east-1", endpoint_url="http://127.0.0.1:443", **keys)
+client.create_bucket(Bucket=sys.argv[1])
+"""
 
 #: Sends requests on connections that are kept alive until its input ends, then prints how many
 #: got which answer.
@@ -318,11 +322,11 @@ def service(
         (folder.parent / "Dockerfile").write_text(S3_DOCKERFILE.replace("VERSION", image_python()))
         build(folder.parent, S3_IMAGE)
         start("s3", S3)
+        python = ["python", "-c", MAKE_BUCKET, service.namespace]  # as the dev overlay names it
+        run("kubectl", "--namespace", CLIENTS, "exec", "s3", "--", *python)
     service.deploy("1")
     service.wait()
     start("client", CLIENT.replace("IMAGE", f"{service.slug}:1"))
-    if service.has("s3"):
-        service.kubectl("exec", f"deployment/{service.slug}-web", "--", "python", "-c", MAKE_BUCKET)
     return service
 
 
