@@ -253,6 +253,7 @@ def run_matrix(session: nox.Session, module: str, *args: str) -> None:
 def integration(session: nox.Session) -> None:
     """Services on real PostgreSQL, Redis and RabbitMQ, in Chromium, and what takes minutes."""
     install_everything(session)
+    session.install("--no-deps", *group("faces"))
     pytest(session, "--numprocesses=0", *(session.posargs or ["-m", "integration"]))
 
 
