@@ -202,7 +202,7 @@ def field_errors(error: ValidationError, whole: str) -> list[dict[str, str]]:
     return [
         field_error(
             ".".join(map(str, detail["loc"]))[:MAX_NAME] or whole,
-            MESSAGES.get(detail["type"], detail["msg"]),
+            MESSAGES.get(detail["type"], detail["msg"].removeprefix("Value error, ")),
         )
         for detail in details[:MAX_ERRORS]
     ]

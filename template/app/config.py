@@ -389,7 +389,8 @@ def load_settings(config: str | Mapping[str, Any] | None) -> dict[str, Any]:
     except ValidationError as error:
         faults = error.errors(include_url=False, include_context=False, include_input=False)
         lines = [f"{'.'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in faults]
-        raise ConfigError(f"APP_ENV={profile} cannot start: {'; '.join(lines)}.") from None
+        text = "; ".join(lines).replace("Value error, ", "")
+        raise ConfigError(f"APP_ENV={profile} cannot start: {text}.") from None
     except SettingsError as error:
         raise ConfigError(f"APP_ENV={profile} cannot start: {error}.") from None
     except UnicodeDecodeError:

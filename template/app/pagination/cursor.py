@@ -28,7 +28,7 @@ Keys = Sequence[InstrumentedAttribute[Any]]
 def check_digits(value: object) -> object:
     """Refuse what only Python considers a number, such as 1_0."""
     if isinstance(value, str) and not re.fullmatch("[0-9]+", value):
-        raise ValueError("must be a whole number")
+        raise ValueError("Must be a whole number.")
     return value
 
 
