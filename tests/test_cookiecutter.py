@@ -414,10 +414,10 @@ def test_a_service_of_a_zip_file_is_updated_as_the_readme_says(
     git(repository, "archive", "--prefix=flask-template-1.0.0/", f"--output={archive}", "v1.0.0")
     service = project(tmp_path / "projects", "--no-input", str(archive), "components=jwt")
     path = service / ".copier-answers.yml"
-    said = re.findall(r"`(_\w+: )`", (ROOT / "README.md").read_text())
+    said = re.findall(r"`(_\w+:)`", (ROOT / "README.md").read_text())
     origin = dict(zip(said, (url, "v1.0.0"), strict=True))
     lines = [line for line in path.read_text().splitlines() if not line.startswith("_src_path: ")]
-    path.write_text("\n".join([*lines, *(key + value for key, value in origin.items()), ""]))
+    path.write_text("\n".join([*lines, *(f"{key} {value}" for key, value in origin.items()), ""]))
     git(service, "init", "--quiet")
     commit(service)
     options: Any = {"defaults": True, "quiet": True, "overwrite": True, "vcs_ref": "HEAD"}
