@@ -195,9 +195,9 @@ def matrix(session: nox.Session) -> None:
 def not_needed(options: Sequence[str]) -> list[str]:
     """The components that no combination of ``--only`` has."""
     named = set(re.findall(r"\w+", " ".join(options)))
-    return (
-        [] if "only" not in named or "all" in named else [n for n in COMPONENTS if n not in named]
-    )
+    if "only" not in named or "all" in named:
+        return []
+    return [name for name in COMPONENTS if name not in named]
 
 
 @nox.session(python=PYTHONS)
