@@ -5,12 +5,14 @@ import logging.config
 import os
 # {% endif %}
 import sys
-from typing import Any
+from contextlib import suppress
+from typing import Any, NoReturn
 
 import structlog
 from flask import Flask
+from structlog.typing import Processor, WrappedLogger
 
-SHARED: list[structlog.typing.Processor] = [
+SHARED: list[Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
@@ -19,18 +21,40 @@ SHARED: list[structlog.typing.Processor] = [
 
 
 def init_app(app: Flask) -> None:
+    style, level = app.config["LOG_FORMAT"], app.config["LOG_LEVEL"]
+    processors = own_processors(style)
+    if app.testing:  # pytest's caplog needs the standard library's records
+        wrap = structlog.stdlib.ProcessorFormatter.wrap_for_formatter
+        processors = [structlog.stdlib.filter_by_level, *SHARED, wrap]
+    else:
+        logging.captureWarnings(True)
+        logging.config.dictConfig(logging_config(style, level))
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *SHARED,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
+        processors=processors,
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
     )
-    if not app.testing:  # a test runner has handlers of its own
-        logging.captureWarnings(True)
-        logging.config.dictConfig(logging_config(app.config["LOG_FORMAT"], app.config["LOG_LEVEL"]))
+
+
+def own_processors(style: str) -> list[Processor]:
+    """Write the events of the service without the standard library's handlers, which take longer
+    than the rest of a small request.
+    """
+    return [structlog.stdlib.filter_by_level, *SHARED, *renderers(style), write_line]
+
+
+def renderers(style: str) -> list[Processor]:
+    if style == "json":
+        json = structlog.processors.JSONRenderer(default=str)
+        return [structlog.processors.format_exc_info, json]
+    plain = structlog.dev.plain_traceback
+    return [structlog.dev.ConsoleRenderer(sys.stderr.isatty(), exception_formatter=plain)]
+
+
+def write_line(logger: WrappedLogger, method: str, line: Any) -> NoReturn:
+    with suppress(OSError):  # a full disk, for example
+        sys.stderr.write(f"{line}\n")
+    raise structlog.DropEvent  # nothing is left to do
 
 
 # {% if "socketio" in components %}
@@ -44,14 +68,6 @@ def server_logging_config(*loggers: str) -> dict[str, Any]:
 # {% endif %}
 def logging_config(style: str, level: str) -> dict[str, Any]:
     """Configure the standard library's logging, which libraries and servers use as well."""
-    renderers: list[structlog.typing.Processor] = [
-        structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
-    ]
-    if style == "json":
-        json = structlog.processors.JSONRenderer(default=str)
-        renderers = [structlog.processors.format_exc_info, json]
     remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     return {
         "version": 1,
@@ -59,7 +75,7 @@ def logging_config(style: str, level: str) -> dict[str, Any]:
         "formatters": {
             "structured": {
                 "()": structlog.stdlib.ProcessorFormatter,
-                "processors": [remove_meta, *renderers],
+                "processors": [remove_meta, *renderers(style)],
                 "foreign_pre_chain": [*SHARED, structlog.stdlib.ExtraAdder()],
             }
         },

@@ -97,15 +97,19 @@ def test_any_other_request_id_is_replaced(anonymous: FlaskClient) -> None:
         assert re.fullmatch("[0-9a-f]{32}", response.headers["X-Request-ID"]), given
 
 
-@pytest.mark.usefixtures("app")
-def test_log_lines_are_json_objects() -> None:
+def test_log_lines_are_json_objects(monkeypatch: pytest.MonkeyPatch) -> None:
     formatter = dict(logs.logging_config("json", "INFO")["formatters"]["structured"])
     handler = logging.StreamHandler(StringIO())
     handler.setFormatter(formatter.pop("()")(**formatter))
     library = logging.getLogger("app.test")
     library.setLevel("INFO")
     library.addHandler(handler)
-    log = structlog.stdlib.get_logger("app.test")
+    monkeypatch.setattr(sys, "stderr", handler.stream)
+    log = structlog.wrap_logger(
+        library,
+        processors=logs.own_processors("json"),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
     try:
         with structlog.contextvars.bound_contextvars(request_id="abc"):
             log.info("hello", path=Path("x"), odd="\ud800", number=2**64)
