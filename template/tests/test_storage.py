@@ -13,7 +13,7 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.http import parse_options_header
 from werkzeug.test import encode_multipart
 
-from app.storage import LocalStorage, display_name
+from app.storage import FileInfo, LocalStorage, display_name
 
 CSV = b"name,age\nJos\xe9,3\n" + b"0123456789\n" * 9
 #: Where files are sent → the ending of the URL that downloads one.
@@ -76,6 +76,7 @@ def test_ranges_and_conditional_requests(client: FlaskClient, url: str) -> None:
         ({"Range": "bytes=-1000"}, 200, CSV),
         ({"Range": "bytes=1000-"}, 416, None),
         ({"Range": "lines=1-3"}, 200, CSV),
+        ({"Range": "lines=first"}, 200, CSV),
         ({"Range": "bytes=1-3", "If-Range": tag}, 206, CSV[1:4]),
         ({"Range": "bytes=1-3", "If-Range": '"other"'}, 200, CSV),
         ({"If-None-Match": tag}, 304, b""),
@@ -110,7 +111,8 @@ def test_a_full_disk_is_503_and_leaves_nothing(
 
 
 def test_files_are_stored_by_key(tmp_path: Path) -> None:
-    LocalStorage(tmp_path).save("key", BytesIO(CSV), "../../evil.csv", "text/csv")
+    info = FileInfo(key="key", filename="../../evil.csv", content_type="text/csv", size=len(CSV))
+    LocalStorage(tmp_path).save(info, BytesIO(CSV))
     files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")}
     assert files == {"key/info.json"}
     assert (tmp_path / "key" / "content").read_bytes() == CSV

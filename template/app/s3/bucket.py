@@ -22,7 +22,10 @@ def storage_errors() -> Iterator[None]:
 
 
 class BucketStorage:
-    """Stores files as ``<S3_PREFIX>/<name>/<key>`` in the bucket ``S3_BUCKET_NAME``."""
+    """Stores files as ``<S3_PREFIX>/<name>/<key>`` in the bucket ``S3_BUCKET_NAME``.
+
+    It has the methods of ``app.storage.LocalStorage``.
+    """
 
     def __init__(self, app: Flask, name: str) -> None:
         self.config = app.config
@@ -54,19 +57,17 @@ class BucketStorage:
         return Session().client("s3", endpoint_url=endpoint_url, config=config)
 
     @storage_errors()
-    def save(
-        self, key: str, stream: IO[bytes], filename: str, content_type: str, **metadata: str
-    ) -> None:
+    def save(self, info: FileInfo, stream: IO[bytes]) -> None:
         """Upload a stream; a large one in parts, of which one at a time is in memory."""
         from boto3.s3.transfer import TransferConfig
 
         headers = {
-            "ContentType": content_type,
-            "ContentDisposition": attachment(filename),
-            "Metadata": metadata,
+            "ContentType": info.content_type,
+            "ContentDisposition": attachment(info.filename),
+            "Metadata": info.metadata,
         }
-        config = TransferConfig(use_threads=False)
-        self.client.upload_fileobj(stream, self.bucket, self.prefix + key, headers, Config=config)
+        key, config = self.prefix + info.key, TransferConfig(use_threads=False)
+        self.client.upload_fileobj(stream, self.bucket, key, headers, Config=config)
 
     @storage_errors()
     def info(self, key: str) -> FileInfo | None:
@@ -81,18 +82,19 @@ class BucketStorage:
             return None
         _, options = parse_options_header(head.get("ContentDisposition"))
         return FileInfo(
+            key=key,
             filename=options.get("filename", ""),
             content_type=head["ContentType"],
             size=head["ContentLength"],
+            metadata=head["Metadata"],
             etag=head["ETag"].strip('"'),
             modified=head["LastModified"],
-            metadata=head["Metadata"],
         )
 
     @storage_errors()
-    def open(self, key: str, info: FileInfo, start: int, stop: int) -> IO[bytes]:
+    def open(self, info: FileInfo, start: int, stop: int) -> IO[bytes]:
         # Without If-Match, the file could be another one by now.
-        request = {"Bucket": self.bucket, "Key": self.prefix + key, "IfMatch": f'"{info.etag}"'}
+        request = {"Bucket": self.bucket, "Key": self.prefix + info.key, "IfMatch": info.etag}
         if stop - start < info.size:
             request["Range"] = f"bytes={start}-{stop - 1}"
         content: IO[bytes] = self.client.get_object(**request)["Body"]
@@ -114,14 +116,15 @@ class BucketStorage:
         return url
 
     @storage_errors()
-    def presign_post(
-        self, key: str, filename: str, content_type: str, max_size: int, expires_in: int
-    ) -> PresignedPost:
-        """Return a form that uploads a file of this type and at most ``max_size`` bytes."""
-        fields = {"Content-Type": content_type, "Content-Disposition": attachment(filename)}
+    def presign_post(self, info: FileInfo, expires_in: int) -> PresignedPost:
+        """Return a form that uploads a file of this type and at most ``info.size`` bytes."""
+        fields = {
+            "Content-Type": info.content_type,
+            "Content-Disposition": attachment(info.filename),
+        }
         conditions: list[Any] = [{name: value} for name, value in fields.items()]
-        conditions.append(["content-length-range", 0, max_size])
+        conditions.append(["content-length-range", 0, info.size])
         form = self.public_client.generate_presigned_post(
-            self.bucket, self.prefix + key, fields, conditions, expires_in
+            self.bucket, self.prefix + info.key, fields, conditions, expires_in
         )
-        return PresignedPost(key=key, **form)
+        return PresignedPost(key=info.key, **form)

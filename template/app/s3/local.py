@@ -8,39 +8,36 @@ from itsdangerous import BadSignature, URLSafeSerializer
 from werkzeug.exceptions import Forbidden
 
 from app.s3.schemas import PresignedPost
-from app.storage import LocalStorage
+from app.storage import FileInfo, LocalStorage
 
 
 class SignedStorage(LocalStorage):
     """A folder, with signed URLs as a bucket has."""
 
     def presign_get(self, key: str, expires_in: int) -> str:
-        return sign("download", expires_in, key=key)
+        return sign("download", key, expires_in)
 
-    def presign_post(
-        self, key: str, filename: str, content_type: str, max_size: int, expires_in: int
-    ) -> PresignedPost:
-        file = {"key": key, "filename": filename, "content_type": content_type}
-        url = sign("upload", expires_in, max_size=max_size, file=file)
-        return PresignedPost(key=key, url=url, fields={"Content-Type": content_type})
+    def presign_post(self, info: FileInfo, expires_in: int) -> PresignedPost:
+        url = sign("upload", info.model_dump(mode="json"), expires_in)
+        return PresignedPost(key=info.key, url=url, fields={"Content-Type": info.content_type})
 
 
 def serializer(view: str) -> URLSafeSerializer:
     return URLSafeSerializer(current_app.config["SECRET_KEY"], salt=f"files.{view}")
 
 
-def sign(view: str, expires_in: int, **claims: object) -> str:
-    """Return the URL of a view of the blueprint ``signed``, with the claims in its token."""
-    token = serializer(view).dumps(claims | {"expires": time() + expires_in})
+def sign(view: str, subject: object, expires_in: int) -> str:
+    """Return the URL of a view of the blueprint ``signed``, with ``subject`` in its token."""
+    token = serializer(view).dumps([subject, time() + expires_in])
     return url_for(f"signed.{view}", token=token, _external=True)
 
 
-def verify(view: str, token: str) -> dict[str, Any]:
-    """Return the claims of a token; raises ``Forbidden`` if it is not valid or has expired."""
+def verify(view: str, token: str) -> Any:
+    """Return the subject of a token; raises ``Forbidden`` if it is not valid or has expired."""
     try:
-        claims: dict[str, Any] = serializer(view).loads(token)
+        subject, expires = serializer(view).loads(token)
     except BadSignature:
         raise Forbidden("The URL is not valid.") from None
-    if claims["expires"] < time():
+    if expires < time():
         raise Forbidden("The URL has expired.")
-    return claims
+    return subject

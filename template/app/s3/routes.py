@@ -8,7 +8,7 @@ from app.api import PREFIX, endpoint
 from app.s3 import service
 from app.s3.local import verify
 from app.s3.schemas import FileOut, PresignedPost, PresignedPostIn, UrlOut, UrlQuery
-from app.storage import handle_storage_error, measure, send
+from app.storage import FileInfo, handle_storage_error, measure, send
 
 blueprint = Blueprint("files", __name__, url_prefix=f"{PREFIX}/files")
 signed = Blueprint("signed", __name__, url_prefix="/signed")
@@ -19,10 +19,10 @@ for each in (blueprint, signed):
 
 @blueprint.post("")
 @endpoint(returns=FileOut, status=201, errors=(503,))
-def create_file(file: FileStorage) -> tuple[FileOut, dict[str, str]]:
+def create_file(file: FileStorage) -> tuple[FileInfo, dict[str, str]]:
     """Upload a file."""
-    stored = service.store(file)
-    return stored, {"Location": url_for("files.download_file", key=stored.key)}
+    info = service.store(file)
+    return info, {"Location": url_for("files.download_file", key=info.key)}
 
 
 @blueprint.post("/presigned")
@@ -36,36 +36,37 @@ def presign_upload(body: PresignedPostIn) -> PresignedPost:
 @endpoint(media_types=("*/*",), conditional=True, errors=(503,))
 def download_file(key: str) -> Response:
     """Download a file as an attachment, or the part in a Range header."""
-    return send(service.get_storage(), key, service.get(key))
+    return send(service.get(key), service.get_storage().open)
 
 
 @blueprint.delete("/<path:key>")
 @endpoint(status=204, errors=(503,))
 def delete_file(key: str) -> None:
     """Delete a file."""
-    service.delete(key)
+    service.get_storage().delete(service.get(key).key)
 
 
 @blueprint.get("/<path:key>/url")
 @endpoint(returns=UrlOut, errors=(503,))
 def presign_download(key: str, query: UrlQuery) -> UrlOut:
-    """Create a URL that downloads a file directly from the bucket."""
-    return service.presign_get(key, query.expires_in)
+    """Create a URL that downloads a file directly from the bucket, without a token."""
+    url = service.get_storage().presign_get(service.get(key).key, query.expires_in)
+    return UrlOut(url=url, expires_in=query.expires_in)
 
 
 @signed.get("/<token>")
 @endpoint(media_types=("*/*",), conditional=True, errors=(403, 503))
 def download(token: str) -> Response:
     """Download a file by signed URL."""
-    key = verify("download", token)["key"]
-    return send(service.get_storage(), key, service.get_info(key))
+    return send(service.find(verify("download", token)), service.get_storage().open)
 
 
 @signed.post("/<token>")
 @endpoint(status=204, errors=(403, 503))
 def upload(token: str, file: FileStorage) -> None:
     """Upload a file by signed form."""
-    claims = verify("upload", token)
-    if measure(file.stream) > claims["max_size"]:
+    info = FileInfo.model_validate(verify("upload", token))
+    size, max_size = measure(file.stream), info.size
+    if size > max_size:
         raise RequestEntityTooLarge
-    service.get_storage().save(stream=file.stream, **claims["file"])
+    service.get_storage().save(info.model_copy(update={"size": size}), file.stream)

@@ -13,11 +13,11 @@ from app.jwt.permissions import may_access, owner_id
 # {% endif %}
 from app.s3.bucket import BucketStorage
 from app.s3.local import SignedStorage
-from app.s3.schemas import FileOut, PresignedPost, PresignedPostIn, UrlOut
+from app.s3.schemas import PresignedPost, PresignedPostIn
 from app.storage import FileInfo, display_name, measure
 
 # {% if "jwt" in components %}
-KEY = re.compile(r"(?:([0-9]{1,10})/)?[0-9a-f-]{36}")
+KEY = re.compile(r"(?:([0-9]{1,10})/)?[0-9a-f-]{36}")  # begins with the owner
 # {% else %}
 KEY = re.compile(r"[0-9a-f-]{36}")
 # {% endif %}
@@ -35,7 +35,7 @@ def allow_large_files() -> None:
         request.max_content_length = current_app.config["FILE_MAX_SIZE"] + FORM_OVERHEAD
 
 
-def store(file: FileStorage) -> FileOut:
+def store(file: FileStorage) -> FileInfo:
     """Store a file under a new key.
 
     Raises:
@@ -46,12 +46,32 @@ def store(file: FileStorage) -> FileOut:
     types, max_size = current_app.config["FILE_TYPES"], current_app.config["FILE_MAX_SIZE"]
     if file.mimetype not in types:
         raise UnsupportedMediaType(f"Send a file of one of these types: {', '.join(types)}.")
-    size = measure(file.stream)
-    if size > max_size:
+    info = new_file(file.filename or "", file.mimetype, measure(file.stream))
+    if info.size > max_size:
         raise RequestEntityTooLarge(f"File too large ({max_size} bytes at most).")
-    key, filename = make_key(), display_name(file.filename or "")
-    get_storage().save(key, file.stream, filename, file.mimetype)
-    return FileOut(key=key, filename=filename, content_type=file.mimetype, size=size)
+    get_storage().save(info, file.stream)
+    return info
+
+
+def presign_post(form: PresignedPostIn) -> PresignedPost:
+    """Return a form that uploads one file under a new key; raises ``Invalid``."""
+    types, max_size = current_app.config["FILE_TYPES"], current_app.config["FILE_MAX_SIZE"]
+    if form.content_type not in types:
+        raise Invalid([field_error("content_type", f"Must be one of {', '.join(types)}.")])
+    info = new_file(form.filename, form.content_type, form.max_size or max_size)
+    if info.size > max_size:
+        raise Invalid([field_error("max_size", f"Must be at most {max_size}.")])
+    return get_storage().presign_post(info, form.expires_in)
+
+
+def new_file(filename: str, content_type: str, size: int) -> FileInfo:
+    # {% if "jwt" in components %}
+    key = f"{owner_id()}/{uuid4()}"
+    # {% else %}
+    key = str(uuid4())
+    # {% endif %}
+    name = display_name(filename)
+    return FileInfo(key=key, filename=name, content_type=content_type, size=size)
 
 
 def get(key: str) -> FileInfo:
@@ -61,45 +81,12 @@ def get(key: str) -> FileInfo:
     if match is None or not may_access(int(match[1] or 0)):
         raise NotFound("File not found.")
     # {% endif %}
-    return get_info(key)
+    return find(key)
 
 
-def get_info(key: str) -> FileInfo:
+def find(key: str) -> FileInfo:
     """Return the description of a file, without checking who asks."""
     info = get_storage().info(key) if KEY.fullmatch(key) else None
     if info is None:
         raise NotFound("File not found.")
     return info
-
-
-def delete(key: str) -> None:
-    get(key)
-    get_storage().delete(key)
-
-
-def presign_get(key: str, expires_in: int) -> UrlOut:
-    """Return a URL that downloads a file without a token."""
-    get(key)
-    return UrlOut(url=get_storage().presign_get(key, expires_in), expires_in=expires_in)
-
-
-def presign_post(form: PresignedPostIn) -> PresignedPost:
-    """Return a form that uploads one file under a new key."""
-    types, max_size = current_app.config["FILE_TYPES"], current_app.config["FILE_MAX_SIZE"]
-    if form.content_type not in types:
-        raise Invalid([field_error("content_type", f"Must be one of {', '.join(types)}.")])
-    size = form.max_size or max_size
-    if size > max_size:
-        raise Invalid([field_error("max_size", f"Must be at most {max_size}.")])
-    filename = display_name(form.filename)
-    return get_storage().presign_post(
-        make_key(), filename, form.content_type, size, form.expires_in
-    )
-
-
-def make_key() -> str:
-    # {% if "jwt" in components %}
-    return f"{owner_id()}/{uuid4()}"  # begins with the owner
-    # {% else %}
-    return str(uuid4())
-    # {% endif %}

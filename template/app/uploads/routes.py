@@ -19,26 +19,19 @@ blueprint.register_error_handler(OSError, handle_storage_error)
 @endpoint(returns=UploadOut, status=201, errors=(503,))
 def create_upload(file: FileStorage) -> tuple[UploadOut, dict[str, str]]:
     """Upload a png, jpg, jpeg, pdf or csv file."""
-    upload = service.store(file)
-    return upload, {"Location": url_for("uploads.get_upload", upload_id=upload.id)}
+    info = service.store(file)
+    return UploadOut.of(info), {"Location": url_for("uploads.get_upload", upload_id=info.key)}
 
 
 @blueprint.get("/<uuid:upload_id>")
 @endpoint(returns=UploadOut, errors=(503,))
 def get_upload(upload_id: UUID) -> UploadOut:
     """Get the description of an upload."""
-    info = service.get(upload_id)
-    return UploadOut(
-        id=upload_id,
-        filename=info.filename,
-        mime=info.content_type,
-        size=info.size,
-        sha256=info.metadata["sha256"],
-    )
+    return UploadOut.of(service.get(upload_id))
 
 
 @blueprint.get("/<uuid:upload_id>/content")
 @endpoint(media_types=sorted(set(MIME_OF_EXTENSION.values())), conditional=True, errors=(503,))
 def download_upload(upload_id: UUID) -> Response:
     """Download the file as an attachment, or the part in a Range header."""
-    return send(service.get_storage(), str(upload_id), service.get(upload_id))
+    return send(service.get(upload_id), service.get_storage().open)

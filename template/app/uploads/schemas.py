@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from app.api import Schema
+from app.storage import FileInfo
 
 
 class UploadOut(Schema):
@@ -13,3 +14,13 @@ class UploadOut(Schema):
     mime: str
     size: int
     sha256: str
+
+    @classmethod
+    def of(cls, info: FileInfo) -> "UploadOut":
+        return cls(
+            id=UUID(info.key),
+            filename=info.filename,
+            mime=info.content_type,
+            size=info.size,
+            sha256=info.metadata["sha256"],
+        )

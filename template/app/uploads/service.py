@@ -10,17 +10,25 @@ from werkzeug.exceptions import NotFound, UnsupportedMediaType
 # {% if "jwt" in components %}
 from app.jwt.permissions import may_access, owner_id
 # {% endif %}
-from app.storage import FileInfo, Storage, display_name, measure
+# {% if "s3" in components %}
+from app.s3.bucket import BucketStorage
+# {% endif %}
+from app.storage import FileInfo, LocalStorage, display_name, measure
 from app.uploads.content import MIME_OF_EXTENSION, agreed_mime
-from app.uploads.schemas import UploadOut
 
 
-def get_storage() -> Storage:
-    storage: Storage = current_app.extensions["uploads"]
+# {% if "s3" in components %}
+def get_storage() -> BucketStorage | LocalStorage:
+    storage: BucketStorage | LocalStorage = current_app.extensions["uploads"]
     return storage
+# {% else %}
+def get_storage() -> LocalStorage:
+    storage: LocalStorage = current_app.extensions["uploads"]
+    return storage
+# {% endif %}
 
 
-def store(file: FileStorage) -> UploadOut:
+def store(file: FileStorage) -> FileInfo:
     """Check a file and store it.
 
     Raises:
@@ -33,17 +41,19 @@ def store(file: FileStorage) -> UploadOut:
     if mime is None:
         accepted = ", ".join(MIME_OF_EXTENSION)
         raise UnsupportedMediaType(f"Send one of {accepted}, with content of that type.")
-    size = measure(stream)
-    digest = file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
-    stream.seek(0)
-    upload = UploadOut(id=uuid4(), filename=filename, mime=mime, size=size, sha256=digest)
+    metadata = {"sha256": file_digest(stream, "sha256").hexdigest()}  # type: ignore[arg-type]
     # {% if "jwt" in components %}
-    metadata = {"sha256": digest, "owner": str(owner_id())}
-    # {% else %}
-    metadata = {"sha256": digest}
+    metadata["owner"] = str(owner_id())
     # {% endif %}
-    get_storage().save(str(upload.id), stream, filename, mime, **metadata)
-    return upload
+    info = FileInfo(
+        key=str(uuid4()),
+        filename=filename,
+        content_type=mime,
+        size=measure(stream),
+        metadata=metadata,
+    )
+    get_storage().save(info, stream)
+    return info
 
 
 def get(upload_id: UUID) -> FileInfo:
