@@ -9,9 +9,9 @@ from app import probes
 # {% if "celery" in components %}
 from app.deepface import jobs
 # {% endif %}
-from app.deepface.commands import fetch_weights
 from app.deepface.routes import blueprint
 from app.deepface.service import FaceModels
+from app.deepface.weights import fetch_weights
 # {% if "celery" in components %}
 
 __all__ = ["init_app", "jobs"]

@@ -1,10 +1,7 @@
 """DeepFace, loaded once in each process."""
 
-import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from pathlib import Path
 from threading import BoundedSemaphore
 from typing import Any, TypeVar
 
@@ -14,7 +11,7 @@ from werkzeug.exceptions import ServiceUnavailable
 
 from app.deepface.images import Picture
 from app.deepface.schemas import Box, Face, Verification
-from app.deepface.weights import ATTRIBUTES, check_weights, weight_files
+from app.deepface.weights import ATTRIBUTES, Weights, import_deepface
 from app.errors import Invalid, field_error
 
 T = TypeVar("T")
@@ -31,7 +28,7 @@ class FaceModels:
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        self.home: Path = config["DEEPFACE_HOME"]
+        self.weights = Weights(config)
         self.recognition: str = config["FACES_MODEL"]
         self.timeout: float = config["FACES_TIMEOUT"]
         self.slots = BoundedSemaphore(config["FACES_CONCURRENCY"])
@@ -47,12 +44,10 @@ class FaceModels:
                 than ``FACES_TIMEOUT``.
             app.deepface.weights.WeightsError: the models cannot be loaded.
         """
-
-        def estimate(library: Any) -> Any:
-            actions = tuple(map(str.lower, ATTRIBUTES))
-            with face_required(picture):
-                return library.analyze(picture.pixels, actions=actions, silent=True)
-
+        actions = [name.lower() for name in ATTRIBUTES]
+        faces = self.run(
+            lambda library: find_faces(library.analyze, picture, actions=actions, silent=True)
+        )
         return [
             Face(
                 box=box_of(face["region"], picture.scale),
@@ -61,20 +56,17 @@ class FaceModels:
                 gender=face["dominant_gender"],
                 emotion=face["dominant_emotion"],
             )
-            for face in self.run(estimate)
+            for face in faces
         ]
 
-    def verify(self, first: Picture, second: Picture) -> Verification:
+    def verify(self, *pictures: Picture) -> Verification:
         """Compare the largest faces of two images; raises the errors of ``analyze``."""
-
-        def embed(library: Any, picture: Picture) -> Any:
-            with face_required(picture):
-                faces = library.represent(picture.pixels, self.recognition, max_faces=1)
-            return faces[0]["embedding"]
+        model = {"model_name": self.recognition}
 
         def compare(library: Any) -> Any:
-            embeddings = embed(library, first), embed(library, second)
-            return library.verify(*embeddings, model_name=self.recognition, silent=True)
+            faces = [find_faces(library.represent, each, max_faces=1, **model) for each in pictures]
+            embeddings = [found[0]["embedding"] for found in faces]
+            return library.verify(*embeddings, silent=True, **model)
 
         result = self.run(compare)
         return Verification(
@@ -108,37 +100,19 @@ class FaceModels:
     def load(self) -> Any:
         """Return the library, with its models in memory."""
         if self.library is None:
-            check_weights(self.home, self.recognition)
-            library = import_deepface(self.home)
-            for name in weight_files(self.home, self.recognition):
-                build_model(library, name)
-            self.library = library
+            self.weights.check()
+            for name in self.weights.files:
+                self.weights.load(name)
+            self.library = import_deepface(self.weights.home)
         return self.library
 
 
-def import_deepface(home: Path) -> Any:
-    """Import the library, which reads its settings from the environment."""
-    os.environ["DEEPFACE_HOME"] = str(home)
-    os.environ["DEEPFACE_BACKEND_ENGINE"] = "onnx"  # needs neither TensorFlow nor PyTorch
-    os.environ.setdefault("DEEPFACE_LOG_LEVEL", "40")
-    from deepface import DeepFace
-
-    return DeepFace
-
-
-def build_model(library: Any, name: str) -> None:
-    """Have the library load a model. It downloads the weights if they are missing."""
-    task = "facial_attribute" if name in ATTRIBUTES else "facial_recognition"
-    library.build_model(name, task=task)
-
-
-@contextmanager
-def face_required(picture: Picture) -> Iterator[None]:
-    """Raise ``Invalid`` for the picture's field if DeepFace finds no face."""
+def find_faces(function: Callable[..., Any], picture: Picture, **options: Any) -> Any:
+    """Call a function of DeepFace; raises ``Invalid`` for the picture's field without a face."""
     from deepface.modules.exceptions import FaceNotDetected
 
     try:
-        yield
+        return function(picture.pixels, **options)
     except FaceNotDetected:
         raise Invalid([field_error(picture.field, "No face was found.")]) from None
 

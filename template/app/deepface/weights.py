@@ -1,9 +1,14 @@
-"""The models' weights: their files and digests."""
+"""The models' weights: their files, their digests, and ``flask fetch-weights``."""
 
+import os
+from collections.abc import Mapping
 from hashlib import file_digest
 from pathlib import Path
+from typing import Any
 
-from click import ClickException
+import click
+from flask import current_app
+from flask.cli import with_appcontext
 
 #: DeepFace's name of a model → its file.
 ATTRIBUTES = {
@@ -18,54 +23,105 @@ RECOGNITION = {
     "SFace": "face_recognition_sface_2021dec.onnx",
     "VGG-Face": "vgg_face_weights.onnx",
 }
-#: Beside the weights, in the format of sha256sum.
-DIGESTS = "SHA256SUMS"
+FETCH = "flask --app wsgi fetch-weights"
 
 
-class WeightsError(ClickException):
+class WeightsError(click.ClickException):
     """Weights are missing or were changed. The message says what to do."""
 
 
-def weight_files(home: Path, recognition: str) -> dict[str, Path]:
-    """Return DeepFace's name of each model in use → its file, where DeepFace looks for it."""
-    models = {**ATTRIBUTES, recognition: RECOGNITION[recognition]}
-    return {name: home / ".deepface" / "weights" / file for name, file in models.items()}
+class Weights:
+    """The files of the models in use.
 
-
-def check_weights(home: Path, recognition: str) -> None:
-    """Raise ``WeightsError`` unless all files are there with the digests of their download.
-
-    DeepFace itself would download a missing file in the middle of a request.
+    Attributes:
+        files: DeepFace's name of each model → its file, where DeepFace looks for it.
+        digests: the file with their SHA-256 digests, in the format of sha256sum.
     """
-    files, digests = weight_files(home, recognition).values(), read_digests(home)
-    if missing := [file.name for file in files if not file.is_file()]:
-        raise WeightsError(
-            f"Weights are missing: {', '.join(missing)}. Run: flask --app wsgi fetch-weights"
-        )
-    for file in files:
-        if digests.get(file.name) != digest(file):
-            raise WeightsError(
-                f"{file.name} is not the file that was downloaded. Delete it, then run: "
-                "flask --app wsgi fetch-weights"
-            )
 
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.home: Path = config["DEEPFACE_HOME"]
+        recognition: str = config["FACES_MODEL"]
+        names = {**ATTRIBUTES, recognition: RECOGNITION[recognition]}
+        folder = self.home / ".deepface" / "weights"
+        self.files = {name: folder / file for name, file in names.items()}
+        self.digests = self.home / "SHA256SUMS"
 
-def read_digests(home: Path) -> dict[str, str]:
-    """Return file → SHA-256 in hexadecimal digits, as recorded when it was downloaded."""
-    file = home / DIGESTS
-    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    return {name: value for value, name in map(str.split, lines)}
+    def check(self) -> None:
+        """Raise ``WeightsError`` unless all files are there with the digests of their download.
 
+        DeepFace itself would download a missing file in the middle of a request.
+        """
+        if missing := [file.name for file in self.files.values() if not file.is_file()]:
+            raise WeightsError(f"Weights are missing: {', '.join(missing)}. Run: {FETCH}")
+        recorded = self.read_digests()
+        for file in self.files.values():
+            if recorded.get(file.name) != digest(file):
+                raise WeightsError(
+                    f"{file.name} is not the file that was downloaded. Delete it, then run: {FETCH}"
+                )
 
-def write_digests(home: Path, recognition: str) -> None:
-    """Record the digests of files that have none yet."""
-    digests = read_digests(home)
-    for file in weight_files(home, recognition).values():
-        digests.setdefault(file.name, digest(file))
-    lines = [f"{value}  {name}\n" for name, value in sorted(digests.items())]
-    (home / DIGESTS).write_text("".join(lines), encoding="utf-8")
+    def read_digests(self) -> dict[str, str]:
+        """Return file → SHA-256 in hexadecimal digits."""
+        lines = self.digests.read_text(encoding="utf-8") if self.digests.exists() else ""
+        return {name: value for value, name in map(str.split, lines.splitlines())}
+
+    def record_digests(self) -> None:
+        """Record the digests of files that have none yet."""
+        digests = {file.name: digest(file) for file in self.files.values()} | self.read_digests()
+        lines = [f"{value}  {name}\n" for name, value in sorted(digests.items())]
+        self.digests.write_text("".join(lines), encoding="utf-8")
+
+    def load(self, name: str) -> None:
+        """Have DeepFace load a model. It downloads the weights if they are missing."""
+        task = "facial_attribute" if name in ATTRIBUTES else "facial_recognition"
+        import_deepface(self.home).build_model(name, task=task)
 
 
 def digest(file: Path) -> str:
     with file.open("rb") as stream:
         return file_digest(stream, "sha256").hexdigest()
+
+
+def import_deepface(home: Path) -> Any:
+    """Import the library, which reads its settings from the environment."""
+    os.environ["DEEPFACE_HOME"] = str(home)
+    os.environ["DEEPFACE_BACKEND_ENGINE"] = "onnx"  # needs neither TensorFlow nor PyTorch
+    os.environ.setdefault("DEEPFACE_LOG_LEVEL", "40")
+    from deepface import DeepFace
+
+    return DeepFace
+
+
+@click.command("fetch-weights")
+@click.option("--verify", is_flag=True, help="Only check the files that are there.")
+@with_appcontext
+def fetch_weights(verify: bool) -> None:
+    """Download missing weights of the face models, and check all of them.
+
+    Their SHA-256 digests are recorded in DEEPFACE_HOME/SHA256SUMS at the first download. A file
+    that differs from its digest is refused from then on.
+    """
+    weights = Weights(current_app.config)
+    if not verify:
+        download(weights)
+    weights.check()
+    for file in weights.files.values():
+        click.echo(f"{file.name}: {file.stat().st_size / 1e6:.1f} MB")
+
+
+def download(weights: Weights) -> None:
+    """Download missing files; DeepFace shows a progress bar."""
+    for name, file in weights.files.items():
+        if not file.is_file():
+            click.echo(f"Downloading {file.name}")
+            try:
+                weights.load(name)
+            except (OSError, ValueError):
+                raise click.ClickException(
+                    f"{file.name} cannot be downloaded. Check the connection and that "
+                    "DEEPFACE_HOME is writable."
+                ) from None
+    try:
+        weights.record_digests()
+    except OSError:
+        raise click.ClickException("DEEPFACE_HOME cannot be written.") from None

@@ -23,9 +23,8 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from skimage import data
 
-from app.deepface.commands import fetch_weights
 from app.deepface.service import FaceModels
-from app.deepface.weights import DIGESTS, WeightsError, check_weights, weight_files, write_digests
+from app.deepface.weights import Weights, WeightsError, fetch_weights
 
 ANALYZE, VERIFY = "/api/v1/faces/analyze", "/api/v1/faces/verify"
 #: DeepFace's name of a model → its input (height, width, channels) and the length of its output.
@@ -60,10 +59,11 @@ def write_model(path: Path, shape: tuple[int, ...], outputs: int) -> None:
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for ``DEEPFACE_HOME`` with a model for each name."""
     home = tmp_path_factory.mktemp("deepface")
-    for name, path in weight_files(home, "Facenet512").items():
+    weights = weights_in(home)
+    for name, path in weights.files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_model(path, *SHAPES[name])
-    write_digests(home, "Facenet512")
+    weights.record_digests()
     return home
 
 
@@ -110,6 +110,10 @@ def analyze(client: FlaskClient, content: bytes) -> Any:
     body = b"--b\r\nContent-Disposition: form-data; name=image; filename=a.jpg\r\n\r\n"
     body += content + b"\r\n--b--\r\n"
     return client.post(ANALYZE, data=body, content_type="multipart/form-data; boundary=b")
+
+
+def weights_in(home: Path) -> Weights:
+    return Weights({"DEEPFACE_HOME": home, "FACES_MODEL": "Facenet512"})
 
 
 def files_below(folder: Path) -> list[Path]:
@@ -221,8 +225,10 @@ def test_a_time_out_is_503(
     assert analyze(client, jpeg).status_code == 503
 
 
-def test_missing_weights_are_503(client: FlaskClient, app: Flask, tmp_path: Path) -> None:
-    app.extensions["deepface"].home = tmp_path
+def test_missing_weights_are_503(
+    client: FlaskClient, app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.extensions["deepface"], "weights", weights_in(tmp_path))
     response = analyze(client, encode(Image.new("RGB", (20, 20)), "PNG"))
     assert response.status_code == 503
     with pytest.raises(WeightsError):
@@ -235,14 +241,15 @@ def test_changed_weights_are_refused(weights: Path, tmp_path: Path) -> None:
         copy = tmp_path / file.relative_to(weights)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(file.read_bytes())
-    check_weights(tmp_path, "Facenet512")
-    file = weight_files(tmp_path, "Facenet512")["Age"]
+    copied = weights_in(tmp_path)
+    copied.check()
+    file = copied.files["Age"]
     file.write_bytes(file.read_bytes() + b"x")
     with pytest.raises(WeightsError, match=r"age_model_weights\.onnx is not the file"):
-        check_weights(tmp_path, "Facenet512")
+        copied.check()
     file.unlink()
     with pytest.raises(WeightsError, match=r"Weights are missing: age_model_weights\.onnx"):
-        check_weights(tmp_path, "Facenet512")
+        copied.check()
 
 
 def test_fetch_weights_checks_what_is_there(app: Flask, weights: Path, tmp_path: Path) -> None:
@@ -254,7 +261,7 @@ def test_fetch_weights_checks_what_is_there(app: Flask, weights: Path, tmp_path:
     result = app.test_cli_runner().invoke(fetch_weights, ["--verify"])
     assert result.exit_code == 1
     assert result.output.startswith("Error: Weights are missing")
-    assert not (tmp_path / DIGESTS).exists()
+    assert not (tmp_path / "SHA256SUMS").exists()
 
 
 def test_nothing_is_left_on_disk(
