@@ -3,7 +3,7 @@
 from flask import Flask
 
 from app.bedrock.provider import BedrockProvider
-from app.llm import add_provider
+from app.llm.service import add_provider
 from app.llm.views import chat_blueprint
 
 

@@ -1,7 +1,7 @@
 """The Converse API of Amazon Bedrock through boto3, which is imported at the first request."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from functools import cached_property
 from itertools import groupby
@@ -59,27 +59,30 @@ class BedrockProvider:
             ),
         )
 
-    def answer(self, prompt: Prompt, schema: type[BaseModel] | None = None) -> Answer:
+    def ask(self, prompt: Prompt, schema: type[BaseModel] | None, stream: bool) -> Events:
         request = self.request(prompt)
         if schema:
             shape = {"name": schema.__name__, "schema": dumps(schema.model_json_schema())}
             structure = {"type": "json_schema", "structure": {"jsonSchema": shape}}
             request["outputConfig"] = {"textFormat": structure}
-        response = self.client.converse(**request)
-        blocks = response["output"]["message"]["content"]
-        return self.read("".join(block.get("text", "") for block in blocks), response, response)
+        if stream:
+            with closing(self.client.converse_stream(**request)["stream"]) as events:
+                yield from self.read_stream(events)
+        else:
+            response = self.client.converse(**request)
+            texts = [block.get("text", "") for block in response["output"]["message"]["content"]]
+            yield self.read("".join(texts), response, response)
 
-    def stream(self, prompt: Prompt) -> Events:
+    def read_stream(self, events: Iterable[dict[str, Any]]) -> Events:
         pieces: list[str] = []
         stop: dict[str, Any] = {}
-        with closing(self.client.converse_stream(**self.request(prompt))["stream"]) as events:
-            for event in events:
-                if text := event.get("contentBlockDelta", {}).get("delta", {}).get("text"):
-                    pieces.append(text)
-                    yield text
-                stop = event.get("messageStop", stop)
-                if "metadata" in event:
-                    yield self.read("".join(pieces), stop, event["metadata"])
+        for event in events:
+            if text := event.get("contentBlockDelta", {}).get("delta", {}).get("text"):
+                pieces.append(text)
+                yield text
+            stop = event.get("messageStop", stop)
+            if "metadata" in event:
+                yield self.read("".join(pieces), stop, event["metadata"])
 
     def request(self, prompt: Prompt) -> dict[str, Any]:
         inference = {
@@ -125,7 +128,7 @@ class BedrockProvider:
                 fault, metadata = error.response["Error"], error.response["ResponseMetadata"]
                 status, headers = metadata["HTTPStatusCode"], metadata["HTTPHeaders"]
                 message = fault.get("Message", "")
-                return from_status(status, fault["Code"], message, headers.get("retry-after"))
+                return from_status(status, fault["Code"], message, headers.get("retry-after", ""))
             case aws.NoCredentialsError() | aws.PartialCredentialsError() | aws.NoRegionError():
                 return ProviderError("not_configured", NOT_CONFIGURED)
             case aws.ProfileNotFound() | aws.CredentialRetrievalError() | aws.SSOError():

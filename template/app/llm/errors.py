@@ -19,8 +19,6 @@ DETAILS = {
 }
 #: Reasons that only the owner of the service can fix.
 FAULTS = {"credentials", "not_configured", "rejected"}
-#: Reasons that may go away by themselves.
-TRANSIENT = {"busy", "throttled", "timeout", "unavailable"}
 TOO_LONG = re.compile(
     r"too long|context.?(length|window)|too many (input )?tokens|maximum.{0,30}tokens",
     re.IGNORECASE,
@@ -47,12 +45,11 @@ class ProviderError(Exception):
 
 
 def from_status(
-    status: int, code: str = "", message: str = "", retry_after: str | None = None
+    status: int, code: str = "", message: str = "", retry_after: str = ""
 ) -> ProviderError:
     """Return the error for an HTTP status of a provider, with its error code and message."""
     if status == 429:
-        known = retry_after and retry_after.isdecimal()
-        seconds = int(retry_after or 0) if known else RETRY_AFTER
+        seconds = int(retry_after) if retry_after.isdecimal() else RETRY_AFTER
         return ProviderError("throttled", retry_after=min(seconds, MAX_RETRY_AFTER))
     if status in (401, 403):
         return ProviderError("credentials")

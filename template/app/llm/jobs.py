@@ -3,7 +3,7 @@
 from app.celery.execution import JobError
 from app.celery.registry import job
 from app.errors import Invalid
-from app.llm.errors import TRANSIENT, ProviderError
+from app.llm.errors import FAULTS, ProviderError
 from app.llm.schemas import Answer, Prompt
 from app.llm.service import get_models
 
@@ -15,6 +15,6 @@ def chat(prompt: Prompt) -> Answer:
     except Invalid as error:
         raise JobError("invalid", error.errors[0]["detail"]) from None
     except ProviderError as error:
-        if error.reason in TRANSIENT:
-            raise
-        raise JobError(error.reason, error.detail) from None
+        if error.reason in FAULTS | {"prompt_too_long"}:  # which won't go away by themselves
+            raise JobError(error.reason, error.detail) from None
+        raise

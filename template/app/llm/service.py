@@ -32,11 +32,11 @@ class Provider(Protocol):
     model: str
     has_stop_sequences: bool
 
-    def answer(self, prompt: Prompt, schema: type[BaseModel] | None = None) -> Answer:
-        """Return the whole answer. With ``schema``, its reply is JSON of that model."""
+    def ask(self, prompt: Prompt, schema: type[BaseModel] | None, stream: bool) -> Events:
+        """Yield the answer; with ``stream``, pieces of its reply come before.
 
-    def stream(self, prompt: Prompt) -> Events:
-        """Yield pieces of the reply, then the answer. Closing it must free the connection."""
+        With ``schema``, the reply is JSON of that model. Closing must free the connection.
+        """
 
     def explain(self, error: Exception) -> ProviderError:
         """Translate an exception of the provider's library."""
@@ -67,27 +67,24 @@ class LanguageModels:
             ProviderError: the provider did not answer.
             app.errors.Invalid: the prompt exceeds a limit, or the provider does not support it.
         """
-        provider, prompt = self.prepare(prompt, name)
-
-        def events() -> Events:
-            yield provider.answer(prompt, schema)
-
-        *_, answer = self.run(provider, prompt, events())
+        *_, answer = self.ask(prompt, name, schema, stream=False)
         return cast(Answer, answer)
 
     def stream(self, prompt: Prompt, name: str | None = None) -> Events:
         """Yield pieces of the reply, then the answer; raises the errors of ``answer``."""
-        provider, prompt = self.prepare(prompt, name)
-        return self.run(provider, prompt, provider.stream(prompt))
+        return self.ask(prompt, name, None, stream=True)
 
-    def prepare(self, prompt: Prompt, name: str | None) -> tuple[Provider, Prompt]:
+    def ask(
+        self, prompt: Prompt, name: str | None, schema: type[BaseModel] | None, stream: bool
+    ) -> Events:
         provider = self.providers[name or self.config["LLM_PROVIDER"]]
         limit = self.config["LLM_MAX_TOKENS"]
         if (prompt.max_tokens or 0) > limit:
             raise Invalid([field_error("max_tokens", f"Must be at most {limit}.")])
         if prompt.stop_sequences and not provider.has_stop_sequences:
             raise Invalid([field_error("stop_sequences", "Not supported by this provider.")])
-        return provider, prompt.model_copy(update={"max_tokens": prompt.max_tokens or limit})
+        prompt = prompt.model_copy(update={"max_tokens": prompt.max_tokens or limit})
+        return self.run(provider, prompt, provider.ask(prompt, schema, stream))
 
     def run(self, provider: Provider, prompt: Prompt, events: Events) -> Events:
         """Yield the events, and log and count the call."""
@@ -100,23 +97,22 @@ class LanguageModels:
             outcome = error.reason
             raise
         finally:
-            duration = monotonic() - started
-            usage = answer.usage if answer else Usage()
+            duration, usage = monotonic() - started, answer.usage if answer else Usage()
             REQUESTS.labels(provider.name, outcome).inc()
             TOKENS.labels(provider.name, "input").inc(usage.input_tokens)
             TOKENS.labels(provider.name, "output").inc(usage.output_tokens)
             DURATION.labels(provider.name).observe(duration)
-            fields: dict[str, object] = {
-                "provider": provider.name,
-                "model": answer.model if answer else provider.model,
-                "outcome": outcome,
-                "duration_ms": round(duration * 1000),
-                **usage.model_dump(),
-            }
-            if self.config["LLM_LOG_PROMPTS"]:
-                fields |= {"prompt": prompt.model_dump(), "reply": answer and answer.reply}
+            private = {"prompt": prompt.model_dump(), "reply": answer and answer.reply}
             write = log.error if outcome in FAULTS else log.info
-            write("language model called", **fields)
+            write(
+                "language model called",
+                provider=provider.name,
+                model=answer.model if answer else provider.model,
+                outcome=outcome,
+                duration_ms=round(duration * 1000),
+                **usage.model_dump(),
+                **(private if self.config["LLM_LOG_PROMPTS"] else {}),
+            )
 
     def pull(self, provider: Provider, events: Events) -> Generator[str, None, Answer]:
         """Yield the pieces and return the answer. The pool's threads wait for the provider."""
@@ -141,13 +137,12 @@ class LanguageModels:
         except Exception as error:
             failure = error if isinstance(error, ProviderError) else provider.explain(error)
             if failure.reason != "content_filter":
-                error_name = type(error).__name__
-                log.warning("language model failed", provider=provider.name, error=error_name)
+                name = type(error).__name__
+                log.warning("language model failed", provider=provider.name, error=name)
                 raise failure from None
             # The verdict of a content filter is an answer.
-            return Answer(
-                model=provider.model, stop_reason="content_filter", usage=Usage(), reply=""
-            )
+            model = provider.model
+            return Answer(model=model, stop_reason="content_filter", usage=Usage(), reply="")
         finally:
             future.add_done_callback(free)
 

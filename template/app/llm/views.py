@@ -1,6 +1,7 @@
 """Answers over HTTP: whole as JSON, or in pieces as server-sent events."""
 
 from collections.abc import Iterator
+from itertools import chain
 
 from flask import Blueprint, Response
 from pydantic_core import to_json
@@ -42,16 +43,12 @@ def chat_blueprint(provider: str) -> Blueprint:
 
 
 def encode(first: str | Answer, events: Events) -> Iterator[bytes]:
-    yield encode_event(first)
+    """Pieces are messages with ``text``; the last event, ``done``, has all but the reply."""
     try:
-        for event in events:
-            yield encode_event(event)
+        for event in chain([first], events):
+            if isinstance(event, str):
+                yield b"data: %b\n\n" % to_json({"text": event})
+            else:
+                yield b"event: done\ndata: %b\n\n" % to_json(event.model_dump(exclude={"reply"}))
     except ProviderError as error:
         yield b"event: error\ndata: %b\n\n" % to_problem(error).get_data()
-
-
-def encode_event(event: str | Answer) -> bytes:
-    """Pieces are messages with ``text``; the last event, ``done``, has all but the reply."""
-    if isinstance(event, str):
-        return b"data: %b\n\n" % to_json({"text": event})
-    return b"event: done\ndata: %b\n\n" % to_json(event.model_dump(exclude={"reply"}))

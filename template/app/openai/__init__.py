@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from app.llm import add_provider
+from app.llm.service import add_provider
 from app.openai.provider import OpenAIProvider
 from app.openai.routes import blueprint
 

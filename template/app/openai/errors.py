@@ -26,7 +26,7 @@ def explain(error: Exception) -> ProviderError:
 
     match error:
         case openai.APIStatusError() if error.code not in FILTERED:
-            retry_after = error.response.headers.get("retry-after")
+            retry_after = error.response.headers.get("retry-after", "")
             return from_status(error.status_code, error.code or "", error.message, retry_after)
         case openai.APITimeoutError():
             return ProviderError("timeout")

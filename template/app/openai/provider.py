@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from app.llm.errors import ProviderError
-from app.llm.schemas import Answer, Prompt
+from app.llm.schemas import Prompt
 from app.llm.service import Events
 from app.openai.completions import Completions
 from app.openai.errors import explain
@@ -50,14 +50,7 @@ class OpenAIProvider:
             max_retries=self.config["LLM_MAX_ATTEMPTS"] - 1,
         )
 
-    def answer(self, prompt: Prompt, schema: type[BaseModel] | None = None) -> Answer:
-        return self.api.read(self.create(prompt, schema, stream=False))
-
-    def stream(self, prompt: Prompt) -> Events:
-        with self.create(prompt, None, stream=True) as events:
-            yield from self.api.read_stream(events)
-
-    def create(self, prompt: Prompt, schema: type[BaseModel] | None, stream: bool) -> Any:
+    def ask(self, prompt: Prompt, schema: type[BaseModel] | None, stream: bool) -> Events:
         shape: dict[str, Any] | None = None
         if schema:
             shape = {"name": schema.__name__, "schema": schema.model_json_schema(), "strict": True}
@@ -68,4 +61,9 @@ class OpenAIProvider:
             **self.api.options(prompt, shape, stream),
         }
         parameters = {name: value for name, value in options.items() if value is not None}
-        return self.api.resource(self.client).create(**parameters)
+        response = self.api.resource(self.client).create(**parameters)
+        if stream:
+            with response:
+                yield from self.api.read_stream(response)
+        else:
+            yield self.api.read(response)

@@ -3,7 +3,9 @@
 from pydantic import ValidationError
 
 from app.api import endpoint
-from app.llm import Prompt, ProviderError, get_models
+from app.llm.errors import ProviderError
+from app.llm.schemas import Prompt
+from app.llm.service import get_models
 from app.llm.views import chat_blueprint
 from app.openai.schemas import Event, Extract, Extraction
 
@@ -27,6 +29,4 @@ def extract(body: Extract) -> Extraction:
             event = Event.model_validate_json(answer.reply)
         except ValidationError:
             raise ProviderError("unavailable") from None
-    return Extraction(
-        model=answer.model, stop_reason=answer.stop_reason, usage=answer.usage, event=event
-    )
+    return Extraction(**answer.model_dump(exclude={"reply"}), event=event)

@@ -10,7 +10,8 @@ from flask.testing import FlaskClient
 from pydantic import BaseModel
 from pytest_httpserver import HTTPServer
 
-from app.llm import Prompt, get_models
+from app.llm.schemas import Prompt
+from app.llm.service import get_models
 
 CHAT, CONVERSE = "/api/v1/bedrock/chat", "/model/nova-test/converse"
 
