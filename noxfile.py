@@ -298,10 +298,9 @@ def install_everything(session: nox.Session, without: Sequence[str] = ()) -> Non
     session.install("--no-compile", *group("copier"), *group("test"))
     # Not in the session's temporary folder: tests would render below .nox, where ruff looks away.
     service = session.cache_dir / "service"
-    shutil.rmtree(service, ignore_errors=True)
     chosen = ", ".join(name for name in COMPONENTS if name not in without)
-    copy = ["copier", "copy", "--quiet", "--defaults", "--vcs-ref=HEAD"]
-    session.run(*copy, f"--data=components=[{chosen}]", str(ROOT), str(service))
+    copy = ["copier", "copy", "--quiet", "--defaults", "--overwrite", "--vcs-ref=HEAD"]
+    session.run_install(*copy, f"--data=components=[{chosen}]", str(ROOT), str(service))
     project = tomllib.loads((service / "pyproject.toml").read_text())["project"]
     optional = [name for names in project["optional-dependencies"].values() for name in names]
     own = project["name"] + "["  # extras that take in others
