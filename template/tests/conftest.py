@@ -41,6 +41,9 @@ from redis.retry import Retry
 # {% endif %}
 
 from app import create_app
+# {% if "bedrock" in components %}
+from app.bedrock.provider import BedrockProvider
+# {% endif %}
 from app.config import Settings
 # {% if database %}
 from app.database import db
@@ -51,6 +54,9 @@ from app.jwt.limits import limiter
 # {% endif %}
 # {% if llm %}
 from app.llm.service import LanguageModels
+# {% endif %}
+# {% if "openai" in components %}
+from app.openai import make_provider
 # {% endif %}
 # {% if "probes" in components %}
 from app.probes.readiness import get_readiness
@@ -248,9 +254,18 @@ def use_provider(
         "LLM_READ_TIMEOUT": 30,
     }
 
+    makers: dict[str, Callable[..., Any]] = {
+        # {% if "bedrock" in components %}
+        "bedrock": BedrockProvider,
+        # {% endif %}
+        # {% if "openai" in components %}
+        "openai": make_provider,
+        # {% endif %}
+    }
+
     def use(name: str, **settings: object) -> None:
         models = LanguageModels(app.config | given | settings)
-        made = type(app.extensions["llm"].providers[name])(models.config)
+        made = makers[name](models.config)
         models.providers[name] = providers.setdefault(f"{name} {settings}", made)
         monkeypatch.setitem(app.extensions, "llm", models)
 

@@ -1,7 +1,6 @@
 """Images from clients: checked before they are decoded, and decoded in memory."""
 
-from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from flask import current_app
@@ -16,19 +15,12 @@ FORMATS = ("JPEG", "PNG", "WEBP")
 MAX_SIDE = 1024
 
 
-@dataclass(frozen=True)
-class Picture:
-    """An image that is ready for DeepFace.
+class Picture(NamedTuple):
+    """An image that is ready for DeepFace: upright, at most ``MAX_SIDE`` on each side."""
 
-    Attributes:
-        pixels: (height, width, 3) uint8, blue first, upright, at most ``MAX_SIDE`` on each side.
-        scale: pixels of the original for one pixel of ``pixels``.
-        field: the field of the request that it came in.
-    """
-
-    pixels: NDArray[np.uint8]
-    scale: float
-    field: str
+    pixels: NDArray[np.uint8]  # (height, width, 3), blue first
+    scale: float  # pixels of the original for one of these
+    field: str  # of the request that it came in
 
 
 def read_image(stream: IO[bytes], field: str) -> Picture:

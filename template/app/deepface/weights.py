@@ -65,8 +65,15 @@ class Weights:
         lines = self.digests.read_text(encoding="utf-8") if self.digests.exists() else ""
         return {name: value for value, name in map(str.split, lines.splitlines())}
 
+    def download(self) -> None:
+        """Download missing files, with progress bars, and record the digests of new files."""
+        for name, file in self.files.items():
+            if not file.is_file():
+                click.echo(f"Downloading {file.name}")
+                self.load(name)
+        self.record_digests()
+
     def record_digests(self) -> None:
-        """Record the digests of files that have none yet."""
         digests = {file.name: digest(file) for file in self.files.values()} | self.read_digests()
         lines = [f"{value}  {name}\n" for name, value in sorted(digests.items())]
         self.digests.write_text("".join(lines), encoding="utf-8")
@@ -103,25 +110,13 @@ def fetch_weights(verify: bool) -> None:
     """
     weights = Weights(current_app.config)
     if not verify:
-        download(weights)
+        try:
+            weights.download()
+        except (OSError, ValueError):
+            raise click.ClickException(
+                "Weights cannot be downloaded. Check the connection and that DEEPFACE_HOME is "
+                "writable."
+            ) from None
     weights.check()
     for file in weights.files.values():
         click.echo(f"{file.name}: {file.stat().st_size / 1e6:.1f} MB")
-
-
-def download(weights: Weights) -> None:
-    """Download missing files; DeepFace shows a progress bar."""
-    for name, file in weights.files.items():
-        if not file.is_file():
-            click.echo(f"Downloading {file.name}")
-            try:
-                weights.load(name)
-            except (OSError, ValueError):
-                raise click.ClickException(
-                    f"{file.name} cannot be downloaded. Check the connection and that "
-                    "DEEPFACE_HOME is writable."
-                ) from None
-    try:
-        weights.record_digests()
-    except OSError:
-        raise click.ClickException("DEEPFACE_HOME cannot be written.") from None

@@ -5,6 +5,7 @@ from typing import Any
 
 from app.llm.schemas import Answer, Prompt, StopReason, Usage
 from app.llm.service import Events
+from app.openai.provider import OpenAIProvider
 
 #: Finish reason → stop reason.
 STOP_REASONS: dict[str, StopReason] = {
@@ -15,13 +16,13 @@ STOP_REASONS: dict[str, StopReason] = {
 }
 
 
-class Completions:
-    """Parameters and answers of the Chat Completions API."""
+class CompletionsProvider(OpenAIProvider):
+    """The model ``OPENAI_MODEL`` over the Chat Completions API."""
 
     has_stop_sequences = True
 
-    def resource(self, client: Any) -> Any:
-        return client.chat.completions
+    def create(self, **parameters: Any) -> Any:
+        return self.client.chat.completions.create(**parameters)
 
     def options(self, prompt: Prompt, shape: dict[str, Any] | None, stream: bool) -> dict[str, Any]:
         system = [{"role": "system", "content": prompt.system}] if prompt.system else []
