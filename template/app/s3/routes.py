@@ -49,7 +49,7 @@ def delete_file(key: str) -> None:
 @blueprint.get("/<path:key>/url")
 @endpoint(returns=UrlOut, errors=(503,))
 def presign_download(key: str, query: UrlQuery) -> UrlOut:
-    """Create a URL that downloads a file directly from the bucket, without a token."""
+    """Create a URL that downloads a file directly from the bucket."""
     url = service.get_storage().presign_get(service.get(key).key, query.expires_in)
     return UrlOut(url=url, expires_in=query.expires_in)
 

@@ -107,9 +107,7 @@ def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
 
 
 def analyze(client: FlaskClient, content: bytes) -> Any:
-    body = b"--b\r\nContent-Disposition: form-data; name=image; filename=a.jpg\r\n\r\n"
-    body += content + b"\r\n--b--\r\n"
-    return client.post(ANALYZE, data=body, content_type="multipart/form-data; boundary=b")
+    return client.post(ANALYZE, data={"image": (BytesIO(content), "a.jpg")})
 
 
 def weights_in(home: Path) -> Weights:
