@@ -35,6 +35,7 @@ NEVER_IMPORTED = {
     "granian",
     "gunicorn",
     "mypy",
+    "packaging",
     "psycopg",
     "pytest-cov",
     "ruff",
