@@ -44,10 +44,26 @@ class FaceModels:
                 than ``FACES_TIMEOUT``.
             app.deepface.weights.WeightsError: the models cannot be loaded.
         """
+        return self.run(self.estimate, picture)
+
+    def verify(self, first: Picture, second: Picture) -> Verification:
+        """Compare the largest faces of two images; raises the errors of ``analyze``."""
+        return self.run(self.compare, first, second)
+
+    def run(self, call: Callable[..., T], *pictures: Picture) -> T:
+        """Run ``call`` in the models' thread, within the limits."""
+        if not self.slots.acquire(blocking=False):
+            raise ServiceUnavailable("Too many images are being analyzed.", retry_after=5)
+        future = self.pool.submit(call, *pictures)
+        future.add_done_callback(lambda _: self.slots.release())
+        try:
+            return future.result(self.timeout)
+        except TimeoutError:
+            future.cancel()
+            raise ServiceUnavailable("The analysis timed out.", retry_after=30) from None
+
+    def estimate(self, picture: Picture) -> list[Face]:
         actions = [name.lower() for name in ATTRIBUTES]
-        faces = self.run(
-            lambda library: find_faces(library.analyze, picture, actions=actions, silent=True)
-        )
         return [
             Face(
                 box=box_of(face["region"], picture.scale),
@@ -56,37 +72,20 @@ class FaceModels:
                 gender=face["dominant_gender"],
                 emotion=face["dominant_emotion"],
             )
-            for face in faces
+            for face in find_faces(self.load().analyze, picture, actions=actions, silent=True)
         ]
 
-    def verify(self, *pictures: Picture) -> Verification:
-        """Compare the largest faces of two images; raises the errors of ``analyze``."""
-        model = {"model_name": self.recognition}
-
-        def compare(library: Any) -> Any:
-            faces = [find_faces(library.represent, each, max_faces=1, **model) for each in pictures]
-            embeddings = [found[0]["embedding"] for found in faces]
-            return library.verify(*embeddings, silent=True, **model)
-
-        result = self.run(compare)
+    def compare(self, *pictures: Picture) -> Verification:
+        library, model = self.load(), {"model_name": self.recognition}
+        faces = [find_faces(library.represent, each, max_faces=1, **model) for each in pictures]
+        embeddings = [found[0]["embedding"] for found in faces]
+        result = library.verify(*embeddings, silent=True, **model)
         return Verification(
             verified=bool(result["verified"]),
             distance=float(result["distance"]),
             threshold=float(result["threshold"]),
             model=self.recognition,
         )
-
-    def run(self, call: Callable[[Any], T]) -> T:
-        """Run ``call`` with the library in the models' thread, within the limits."""
-        if not self.slots.acquire(blocking=False):
-            raise ServiceUnavailable("Too many images are being analyzed.", retry_after=5)
-        future = self.pool.submit(lambda: call(self.load()))
-        future.add_done_callback(lambda _: self.slots.release())
-        try:
-            return future.result(self.timeout)
-        except TimeoutError:
-            future.cancel()
-            raise ServiceUnavailable("The analysis timed out.", retry_after=30) from None
 
     def warm(self) -> None:
         """Load the models in the background."""

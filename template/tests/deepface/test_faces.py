@@ -194,7 +194,7 @@ def test_one_image_too_many_is_503(
 ) -> None:
     running, done = Event(), Event()
 
-    def wait(_: object) -> None:
+    def wait() -> None:
         running.set()
         done.wait(60)
 
