@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.datastructures import FileStorage
 from werkzeug.http import parse_options_header
+from werkzeug.test import encode_multipart
 
 from app.storage import FileInfo, LocalStorage, display_name
 
@@ -39,7 +41,9 @@ def url(request: pytest.FixtureRequest) -> str:
 
 
 def send(client: FlaskClient, url: str, filename: str = "a.csv") -> Any:
-    return client.post(url, data={"file": (BytesIO(CSV), filename)})
+    """Always with one boundary: the server compiles its parser for each one that it sees."""
+    boundary, body = encode_multipart({"file": FileStorage(BytesIO(CSV), filename)}, "boundary")
+    return client.post(url, data=body, content_type=f"multipart/form-data; boundary={boundary}")
 
 
 def stored(client: FlaskClient, url: str, filename: str = "a.csv") -> str:

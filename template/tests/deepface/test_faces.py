@@ -107,7 +107,9 @@ def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
 
 
 def analyze(client: FlaskClient, content: bytes) -> Any:
-    return client.post(ANALYZE, data={"image": (BytesIO(content), "a.jpg")})
+    body = b"--b\r\nContent-Disposition: form-data; name=image; filename=a.jpg\r\n\r\n"
+    body += content + b"\r\n--b--\r\n"
+    return client.post(ANALYZE, data=body, content_type="multipart/form-data; boundary=b")
 
 
 def weights_in(home: Path) -> Weights:

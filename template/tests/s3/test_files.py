@@ -27,7 +27,9 @@ def get(client: FlaskClient, path: str, **headers: str) -> Any:
 def send(
     client: FlaskClient, content: bytes = TEXT, name: str = "a.txt", mime: str = "text/plain"
 ) -> Any:
-    return client.post(URL, data={"file": (BytesIO(content), name, mime)})
+    file = FileStorage(BytesIO(content), name, content_type=mime)
+    boundary, body = encode_multipart({"file": file}, "boundary")
+    return client.post(URL, data=body, content_type=f"multipart/form-data; boundary={boundary}")
 
 
 def fetch(app: Flask, url: str, body: bytes | None = None, content_type: str = "") -> Any:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.datastructures import FileStorage
+from werkzeug.test import encode_multipart
 
 from app.uploads.content import MIME_OF_EXTENSION, agreed_mime
 
@@ -23,7 +25,10 @@ pytestmark = pytest.mark.usefixtures("place")
 
 
 def send(client: FlaskClient, content: bytes, filename: str) -> Any:
-    return client.post(URL, data={"file": (BytesIO(content), filename)})
+    """Always with one boundary: the server compiles its parser for each one that it sees."""
+    file = FileStorage(BytesIO(content), filename)
+    boundary, body = encode_multipart({"file": file}, "boundary")
+    return client.post(URL, data=body, content_type=f"multipart/form-data; boundary={boundary}")
 
 
 def test_an_upload_can_be_read(client: FlaskClient) -> None:
