@@ -17,9 +17,11 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from app import create_app
-from app.celery.registry import AT_START
 # {% if database %}
 from app.database import db
+# {% endif %}
+# {% if serving %}
+from app.serving.models import load_models
 # {% endif %}
 
 flask_app = create_app()
@@ -51,14 +53,17 @@ def serve_metrics(**_: object) -> None:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         start_http_server(port, registry=registry)
+# {% if database or serving %}
 
 
 @signals.worker_process_init.connect  # type: ignore[untyped-decorator]
 def start_process(**_: object) -> None:
     """Prepare a worker process, which was forked, for its first job."""
+    # {% if database %}
     with flask_app.app_context():
-        # {% if database %}
         db.engine.dispose(close=False)  # the parent's connections are not ours to use
-        # {% endif %}
-        for load in AT_START:
-            load()
+    # {% endif %}
+    # {% if serving %}
+    load_models(flask_app)
+    # {% endif %}
+# {% endif %}

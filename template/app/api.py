@@ -11,7 +11,6 @@ all others come from the URL.
 
 import inspect
 from collections.abc import Callable, Collection
-from copy import copy
 from dataclasses import dataclass, field
 from functools import wraps
 # {% if serving %}
@@ -20,19 +19,14 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 from typing import Annotated, Any, TypeVar, get_origin
 # {% endif %}
 
-from flask import Response, request
+from flask import Response, abort, current_app, request
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 # {% if storage or "deepface" in components %}
 from werkzeug.datastructures import FileStorage
 # {% endif %}
-from werkzeug.exceptions import BadRequest, UnsupportedMediaType
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
-# {% if storage or "deepface" in components %}
-from app.bodies import read_body, refuse_encoding
-# {% else %}
-from app.bodies import read_body
-# {% endif %}
-from app.errors import Invalid, field_error
+from app.errors import Invalid, field_error, problem
 
 PREFIX = "/api/v1"
 JSON = "application/json"
@@ -121,35 +115,34 @@ class Endpoint:
     def __call__(self, view: View) -> View:
         parameters = inspect.signature(view, eval_str=True).parameters
         kinds = {name: parameter.annotation for name, parameter in parameters.items()}
-        this = copy(self)  # the decorator can be applied to several views
         # {% if serving %}
-        this.body = next(iter(get_args(kinds.get("body"))), kinds.get("body"))  # of Model | None
+        self.body = next(iter(get_args(kinds.get("body"))), kinds.get("body"))  # of Model | None
         # {% else %}
-        this.body = kinds.get("body")
+        self.body = kinds.get("body")
         # {% endif %}
-        this.query = kinds.get("query")
+        self.query = kinds.get("query")
         # {% if storage or "deepface" in components %}
-        this.files = [name for name, kind in kinds.items() if kind is FileStorage]
+        self.files = [name for name, kind in kinds.items() if kind is FileStorage]
         # {% endif %}
 
         @wraps(view)
         def wrapper(**arguments: Any) -> Response:
-            if this.query:
-                arguments["query"] = read_query(this.query)
-            if this.body:
+            if self.query:
+                arguments["query"] = read_query(self.query)
+            if self.body:
                 # {% if serving %}
-                raw = request.mimetype in this.body_types
-                arguments["body"] = None if raw else read_json(this.body)
+                raw = request.mimetype in self.body_types
+                arguments["body"] = None if raw else read_json(self.body)
                 # {% else %}
-                arguments["body"] = read_json(this.body)
+                arguments["body"] = read_json(self.body)
                 # {% endif %}
             # {% if storage or "deepface" in components %}
-            if this.files:
-                arguments |= read_files(this.files)
+            if self.files:
+                arguments |= read_files(self.files)
             # {% endif %}
-            return respond(view(**arguments), this.returns, this.status)
+            return respond(view(**arguments), self.returns, self.status)
 
-        wrapper.endpoint = this  # type: ignore[attr-defined]
+        wrapper.endpoint = self  # type: ignore[attr-defined]
         return wrapper
 
 
@@ -166,6 +159,22 @@ def read_json(model: type[M]) -> M:
         if error.error_count() == 1 and error.errors()[0]["type"] == "json_invalid":
             raise BadRequest("The body is not valid JSON.") from None
         raise Invalid(field_errors(error, "body")) from None
+
+
+def read_body() -> bytes:
+    """Return the request's whole body. It can be read again."""
+    refuse_encoding()
+    body = request.get_data()
+    # A body in chunks is cut off at the limit.
+    if request.content_length is None and len(body) >= current_app.config["MAX_CONTENT_LENGTH"]:
+        raise RequestEntityTooLarge
+    return body
+
+
+def refuse_encoding() -> None:
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        headers = {"Accept-Encoding": "identity"}
+        abort(problem(415, "Send the body without Content-Encoding.", headers))
 
 
 def read_query(model: type[M]) -> M:

@@ -4,7 +4,7 @@ import sqlite3
 from contextlib import suppress
 from datetime import UTC, datetime
 # {% if "crud" in components or "pagination" in components %}
-from typing import Any, ClassVar
+from typing import Annotated, Any
 # {% else %}
 from typing import Any
 # {% endif %}
@@ -13,6 +13,9 @@ import sqlalchemy as sa
 import structlog
 from flask import Flask, Response
 from flask_sqlalchemy import SQLAlchemy
+# {% if "crud" in components or "pagination" in components %}
+from pydantic import Field
+# {% endif %}
 from sqlalchemy.engine import Dialect, Engine
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
@@ -79,11 +82,13 @@ def now() -> datetime:
 
 
 # {% if "crud" in components or "pagination" in components %}
+Id = Annotated[int, Field(ge=1, le=MAX_ID)]
+
+
 class IdConverter(BaseConverter):
     """``<id:name>``: a primary key. Numbers out of range are a 404 without a query."""
 
     regex = "[1-9][0-9]{0,9}"
-    schema: ClassVar = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
 
     def to_python(self, value: str) -> int:
         if int(value) > MAX_ID:

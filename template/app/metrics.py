@@ -4,9 +4,6 @@ Requests are labelled by route, not by path, so that scans of the service add no
 """
 
 import os
-# {% if "socketio" in components %}
-from pathlib import Path
-# {% endif %}
 
 from flask import Blueprint, Flask, Response
 from prometheus_client import (
@@ -17,11 +14,7 @@ from prometheus_client import (
     Histogram,
     generate_latest,
 )
-# {% if "socketio" in components %}
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
-# {% else %}
 from prometheus_client.multiprocess import MultiProcessCollector
-# {% endif %}
 
 METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 REQUESTS = Counter("http_requests_total", "Requests answered.", ["method", "route", "status"])
@@ -47,26 +40,7 @@ def record(method: str, route: str | None, status: int, seconds: float) -> None:
 def metrics() -> Response:
     """Return the metrics of all worker processes together."""
     registry = REGISTRY
-    # {% if "socketio" in components %}
-    if folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        forget_ended_processes(Path(folder))
-    # {% else %}
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-    # {% endif %}
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
-# {% if "socketio" in components %}
-
-
-def forget_ended_processes(folder: Path) -> None:
-    """Drop the gauges of processes that have ended."""
-    for file in folder.glob("gauge_live*_*.db"):
-        pid = int(file.stem.rpartition("_")[2])
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            mark_process_dead(pid)  # type: ignore[no-untyped-call]
-        except PermissionError:
-            continue
-# {% endif %}

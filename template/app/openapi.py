@@ -3,6 +3,7 @@
 import inspect
 import re
 from base64 import b64encode
+from collections.abc import Callable
 from hashlib import sha256
 from http import HTTPStatus
 from importlib.resources import files
@@ -10,7 +11,7 @@ from typing import Any
 
 from flask import Blueprint, Flask, Response, current_app, request, send_from_directory
 from markupsafe import escape
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from pydantic_core import to_json
 from werkzeug.routing import Rule
@@ -22,11 +23,7 @@ Document = dict[str, Any]
 
 VERSION = "1.0.0"
 REF = "#/components/schemas/{model}"
-PARAMETER = re.compile(r"<(?:(?P<kind>\w+)(?:\(.*?\))?:)?(?P<name>\w+)>")
-PATH_SCHEMAS: dict[str | None, Document] = {
-    "int": {"type": "integer", "minimum": 0},
-    "uuid": {"type": "string", "format": "uuid"},
-}
+PARAMETER = re.compile(r"<(?:[^<>]+:)?(\w+)>")
 
 References = dict[Any, Document]  # by model and mode
 
@@ -121,7 +118,7 @@ def build(app: Flask) -> Document:
     for rule, endpoint in found:
         if endpoint.query:
             schemas |= endpoint.query.model_json_schema(ref_template=REF).get("$defs", {})
-        operations = paths.setdefault(PARAMETER.sub(r"{\g<name>}", rule.rule), {})
+        operations = paths.setdefault(PARAMETER.sub(r"{\1}", rule.rule), {})
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             operations[method.lower()] = operation(app, rule, endpoint, references)
     return {
@@ -147,7 +144,7 @@ def operation(app: Flask, rule: Rule, endpoint: Endpoint, references: References
         "operationId": rule.endpoint.replace(".", "_"),
         "summary": summary,
         "tags": [rule.endpoint.partition(".")[0]],
-        "parameters": path_parameters(app, rule),
+        "parameters": path_parameters(view, rule),
         "responses": responses,
     }
     if description:
@@ -181,16 +178,18 @@ def operation(app: Flask, rule: Rule, endpoint: Endpoint, references: References
     return document
 
 
-def path_parameters(app: Flask, rule: Rule) -> list[Document]:
-    """Describe the variables of a URL. A custom converter may have a ``schema`` attribute."""
-    parameters = []
-    for match in PARAMETER.finditer(rule.rule):
-        known = PATH_SCHEMAS.get(match["kind"], {"type": "string"})
-        converter = app.url_map.converters[match["kind"] or "default"]
-        schema = getattr(converter, "schema", known)
-        parameter = {"in": "path", "name": match["name"], "required": True, "schema": schema}
-        parameters.append(parameter)
-    return parameters
+def path_parameters(view: Callable[..., Any], rule: Rule) -> list[Document]:
+    """Describe the variables of a URL by the view's annotations."""
+    parameters = inspect.signature(view, eval_str=True).parameters
+    schemas = {
+        name: TypeAdapter(parameter.annotation).json_schema()
+        for name, parameter in parameters.items()
+        if name in rule.arguments
+    }
+    return [
+        {"in": "path", "name": name, "required": True, "schema": schema}
+        for name, schema in schemas.items()
+    ]
 
 
 def query_parameters(model: type[BaseModel]) -> list[Document]:

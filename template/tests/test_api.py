@@ -21,10 +21,10 @@ from app.api import (
     Text,
     endpoint,
     field_errors,
+    # {% if serving %}
+    read_body,
+    # {% endif %}
 )
-# {% if serving %}
-from app.bodies import read_body
-# {% endif %}
 from app.config import load_settings
 from app.errors import PROBLEM_JSON
 

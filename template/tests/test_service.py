@@ -10,6 +10,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from io import StringIO
 from pathlib import Path
+# {% if "socketio" in components %}
+from runpy import run_path
+from types import SimpleNamespace
+# {% endif %}
 
 import click
 import pytest
@@ -17,12 +21,12 @@ import structlog
 from flask import Flask, abort, request
 from flask.testing import FlaskClient
 
-# {% if "socketio" in components %}
-from app import create_app, logs, metrics, security
-# {% else %}
 from app import create_app, logs, security
-# {% endif %}
+# {% if "socketio" in components %}
+from app.config import ROOT, ConfigError, TestSettings, load_settings
+# {% else %}
 from app.config import ConfigError, TestSettings, load_settings
+# {% endif %}
 from app.errors import PROBLEM_JSON, problem
 
 SECRET = "a secret of more than thirty-two characters"
@@ -292,15 +296,19 @@ def test_metrics_of_several_processes_are_added_up(
 
 
 # {% if "socketio" in components %}
-def test_gauges_of_ended_processes_are_dropped(tmp_path: Path) -> None:
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    for pid in (gone.pid, os.getpid()):
+def test_gauges_of_ended_processes_are_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for pid in (1, 2):
         (tmp_path / f"gauge_livesum_{pid}.db").touch()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
-        metrics.forget_ended_processes(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [f"gauge_livesum_{os.getpid()}.db"]
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    monkeypatch.setenv("PORT", "0")
+    # {% if serving %}
+    monkeypatch.setenv("MODELS_AT_START", "0")  # the file sets it too
+    # {% endif %}
+    hooks = run_path(str(ROOT / "app" / "socketio" / "gunicorn.py"))
+    hooks["child_exit"](None, SimpleNamespace(pid=1))
+    assert [path.name for path in tmp_path.iterdir()] == ["gauge_livesum_2.db"]
 
 
 # {% endif %}

@@ -51,13 +51,6 @@ class Kind:
 
 
 REGISTRY: dict[str, Kind] = {}
-AT_START: list[Callable[[], None]] = []
-
-
-def at_start(load: Callable[[], None]) -> Callable[[], None]:
-    """Call ``load`` in each worker process before its first job, in the application's context."""
-    AT_START.append(load)
-    return load
 
 
 def job(

@@ -13,6 +13,7 @@ from flask import Blueprint, url_for
 from app.api import PREFIX, endpoint
 from app.crud import service
 from app.crud.schemas import UserIn, UserList, UserPatch
+from app.database import Id
 # {% if "jwt" in components %}
 from app.jwt.permissions import may_access
 # {% endif %}
@@ -60,21 +61,21 @@ def list_users() -> dict[str, Any]:
 
 @blueprint.get("/<id:user_id>")
 @endpoint(returns=UserOut)
-def get_user(user_id: int) -> User:
+def get_user(user_id: Id) -> User:
     """Get a user."""
     return service.get(user_id)
 
 
 @blueprint.put("/<id:user_id>")
 @endpoint(returns=UserOut, errors=(409,))
-def replace_user(user_id: int, body: UserIn) -> User:
+def replace_user(user_id: Id, body: UserIn) -> User:
     """Replace a user's e-mail address and name."""
     return service.update(user_id, body)
 
 
 @blueprint.patch("/<id:user_id>")
 @endpoint(returns=UserOut, errors=(409,))
-def change_user(user_id: int, body: UserPatch) -> User:
+def change_user(user_id: Id, body: UserPatch) -> User:
     """Change some of a user's fields."""
     # {% if "jwt" in components %}
     if "role" in body.model_fields_set and not current_user.is_admin:
@@ -86,13 +87,13 @@ def change_user(user_id: int, body: UserPatch) -> User:
 # {% if "jwt" in components %}
 @blueprint.delete("/<id:user_id>")
 @endpoint(status=204, errors=(409,))
-def delete_user(user_id: int) -> None:
+def delete_user(user_id: Id) -> None:
     """Delete a user. Their tokens stop working at once."""
     service.delete(user_id)
 # {% else %}
 @blueprint.delete("/<id:user_id>")
 @endpoint(status=204)
-def delete_user(user_id: int) -> None:
+def delete_user(user_id: Id) -> None:
     """Delete a user."""
     service.delete(user_id)
 # {% endif %}

@@ -8,7 +8,7 @@ from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from pydantic_core import from_json
 
-from app.bodies import read_body
+from app.api import read_body
 
 MAX_LOGIN_SIZE = 4096  # bytes of a body; larger ones are no login, and slow to parse
 

@@ -5,6 +5,7 @@ from typing import Any
 from flask import Blueprint, url_for
 
 from app.api import PREFIX, endpoint
+from app.database import Id
 from app.pagination import service
 from app.pagination.cursor import PageQuery, with_link
 from app.pagination.models import Post
@@ -30,13 +31,13 @@ def create_post(body: PostIn) -> tuple[Post, dict[str, str]]:
 
 @blueprint.get("/<id:post_id>")
 @endpoint(returns=PostOut)
-def get_post(post_id: int) -> Post:
+def get_post(post_id: Id) -> Post:
     """Get a post."""
     return service.get(post_id)
 
 
 @blueprint.delete("/<id:post_id>")
 @endpoint(status=204)
-def delete_post(post_id: int) -> None:
+def delete_post(post_id: Id) -> None:
     """Delete a post."""
     service.delete(post_id)

@@ -126,6 +126,7 @@ def init_model(app: Flask, loader: ModelLoader) -> None:
     """Load the model at startup, except in tests and commands, which may not need it."""
     name = loader.store.component
     app.extensions[name] = loader
+    app.register_error_handler(ModelError, handle_model_error)
     if not app.config["MODELS_AT_START"]:
         return
     # {% if "probes" in components %}
@@ -137,6 +138,15 @@ def init_model(app: Flask, loader: ModelLoader) -> None:
         loader.load()
 
 
+# {% if "celery" in components %}
+def load_models(app: Flask) -> None:
+    """Load every model of a worker process before its first job needs one."""
+    for extension in app.extensions.values():
+        if isinstance(extension, ModelLoader):
+            extension.load()
+
+
+# {% endif %}
 def handle_model_error(error: ModelError) -> Response:
     """503 for a request whose model is missing or can't serve."""
     log.error("the model can't serve", reason=error.message)

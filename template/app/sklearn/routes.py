@@ -2,17 +2,14 @@
 
 from flask import Blueprint, Response, current_app
 
-from app.api import JSON, PREFIX, endpoint
-from app.bodies import read_body
+from app.api import JSON, PREFIX, endpoint, read_body
 from app.serving.arrays import NPY, read_npy
-from app.serving.models import Classifier, handle_model_error
+from app.serving.models import Classifier
 from app.serving.predictions import PredictQuery, to_columns, to_json, to_rows
-from app.serving.store import ModelError
 from app.sklearn.schemas import INDEX, SklearnIn, SklearnOut
 from app.sklearn.service import FEATURES
 
 blueprint = Blueprint("sklearn", __name__, url_prefix=f"{PREFIX}/sklearn")
-blueprint.register_error_handler(ModelError, handle_model_error)
 
 
 @blueprint.post("/predict")

@@ -7,6 +7,9 @@ processes and set ``REDIS_URL``. The process serves all other routes as well.
 import os
 import runpy
 from pathlib import Path
+from typing import Any
+
+from prometheus_client.multiprocess import mark_process_dead
 
 from server_settings import read_address, read_number, require_metrics_folder
 
@@ -36,3 +39,9 @@ loglevel = os.environ.get("LOG_LEVEL") or "INFO"
 # The application must not be imported here, or a reload (SIGHUP) would not load its new code.
 logs = runpy.run_path(str(Path(__file__).parent.parent / "logs.py"))
 logconfig_dict = logs["server_logging_config"]("gunicorn.error")
+
+
+def child_exit(server: object, worker: Any) -> None:
+    """Drop the gauges of a process that has ended."""
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]

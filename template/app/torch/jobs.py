@@ -2,11 +2,10 @@
 
 from typing import Annotated, Any
 
-from flask import current_app
 from pydantic import Field
 
 from app.api import Schema
-from app.celery.registry import at_start, job
+from app.celery.registry import job
 from app.serving.jobs import MAX_JOB_ROWS, classify
 from app.serving.store import ModelError
 from app.torch.schemas import INDEX, Inputs
@@ -23,9 +22,3 @@ def predict(given: PredictJob) -> list[dict[str, Any]]:
         {"class": found["class"], "label": found["label"], "confidence": found["confidence"]}
         for found in classify("torch", given.inputs, INDEX)
     ]
-
-
-@at_start
-def load_model() -> None:
-    """Load the model before the first job needs it."""
-    current_app.extensions["torch"].load()

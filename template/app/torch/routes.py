@@ -4,17 +4,14 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app
 
-from app.api import JSON, PREFIX, endpoint
-from app.bodies import read_body
+from app.api import JSON, PREFIX, endpoint, read_body
 from app.serving.arrays import NPY, FloatArray, read_npy
-from app.serving.models import Classifier, handle_model_error
+from app.serving.models import Classifier
 from app.serving.predictions import Layout, PredictQuery, to_columns, to_json, to_rows
-from app.serving.store import ModelError
 from app.torch.schemas import INDEX, TorchIn, TorchOut
 from app.torch.service import INPUTS
 
 blueprint = Blueprint("torch", __name__, url_prefix=f"{PREFIX}/torch")
-blueprint.register_error_handler(ModelError, handle_model_error)
 
 
 @blueprint.post("/predict")

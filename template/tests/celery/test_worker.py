@@ -8,14 +8,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+# {% if database or serving %}
 from runpy import run_path
+# {% endif %}
 from ssl import CERT_REQUIRED
 from uuid import UUID
 
 import pytest
 from celery import Celery, states
 from celery.apps.beat import Beat
+# {% if database or serving %}
 from flask import Flask
+# {% endif %}
 
 from app import create_app
 from app.api import Schema
@@ -128,6 +132,7 @@ def test_results_in_files(tmp_path: Path) -> None:
     assert store.get(b"celery-task-meta-1") is None
 
 
+# {% if database or serving %}
 def test_worker_process_is_prepared(
     app: Flask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -135,18 +140,24 @@ def test_worker_process_is_prepared(
     monkeypatch.setattr("app.create_app", lambda: app)
     monkeypatch.setitem(app.extensions, "celery", Celery(set_as_current=False))
     done: list[object] = []
-    monkeypatch.setattr("app.celery.registry.AT_START", [lambda: done.append("loaded")])
+    # {% if serving %}
+    monkeypatch.setattr("app.serving.models.load_models", done.append)
+    # {% endif %}
     # {% if database %}
     with app.app_context():
         monkeypatch.setattr(db.engine, "dispose", lambda close: done.append(close))
+    # {% endif %}
     run_path(str(ROOT / "make_celery.py"))["start_process"]()
-    assert done == [False, "loaded"]  # the parent's connections stay open
+    # {% if database and serving %}
+    assert done == [False, app]  # the parent's connections stay open
+    # {% elif database %}
+    assert done == [False]  # the parent's connections stay open
     # {% else %}
-    run_path(str(ROOT / "make_celery.py"))["start_process"]()
-    assert done == ["loaded"]
+    assert done == [app]
     # {% endif %}
 
 
+# {% endif %}
 class File(Schema):
     """A path."""
 

@@ -24,6 +24,9 @@ from app.serving.models import (
     Progress,
     check_reference,
     init_model,
+    # {% if "celery" in components %}
+    load_models,
+    # {% endif %}
     make_reference,
     show_nothing,
 )
@@ -170,6 +173,15 @@ def test_fresh_checkout_trains_in_development(tmp_path: Path) -> None:
     assert loader.trained == 1
 
 
+# {% if "celery" in components %}
+def test_worker_process_loads_its_models(loader: Doubling) -> None:
+    app = make_app(MODELS_AT_START=False)
+    init_model(app, loader)
+    load_models(app)
+    assert loader.classifier is not None
+
+
+# {% endif %}
 def test_invalid_model_stops_the_start(loader: Doubling) -> None:
     write(loader.store, b"another")
     with pytest.raises(ModelError, match="train-doubling"):

@@ -4,10 +4,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from app.celery.registry import AT_START
 from app.sklearn import jobs
 from app.sklearn.jobs import PredictJob
-from app.sklearn.service import SklearnLoader
 
 URL = "/api/v1/jobs"
 SETOSA = [5.1, 3.5, 1.4, 0.2]
@@ -29,12 +27,3 @@ def test_invalid_rows_are_422(client: FlaskClient, rows: object) -> None:
     response = client.post(URL, json=body)
     assert response.status_code == 422
     assert response.get_json()["errors"][0]["field"].startswith("input.rows")
-
-
-def test_worker_process_loads_the_model(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert jobs.load_model in AT_START
-    loader: SklearnLoader = app.extensions["sklearn"]
-    monkeypatch.setattr(loader, "classifier", None)
-    with app.app_context():
-        jobs.load_model()
-    assert loader.classifier is not None

@@ -4,10 +4,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from app.celery.registry import AT_START
 from app.torch import jobs
 from app.torch.jobs import PredictJob
-from app.torch.service import TorchLoader
 from app.torch.training import make_sample
 
 URL = "/api/v1/jobs"
@@ -30,12 +28,3 @@ def test_invalid_examples_are_422(client: FlaskClient, inputs: object) -> None:
     response = client.post(URL, json=body)
     assert response.status_code == 422
     assert response.get_json()["errors"][0]["field"].startswith("input.inputs")
-
-
-def test_worker_process_loads_the_model(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert jobs.load_model in AT_START
-    loader: TorchLoader = app.extensions["torch"]
-    monkeypatch.setattr(loader, "classifier", None)
-    with app.app_context():
-        jobs.load_model()
-    assert loader.classifier is not None
