@@ -81,6 +81,10 @@ class Endpoint:
             same attributes, optionally followed by a dict of headers. Without a model the response
             is empty.
         status: the status of a successful response.
+        # {% if "jwt" in components %}
+        token: the type of token that a route under ``/api/v1`` requires, ``access`` or
+            ``refresh``; None makes the route public.
+        # {% endif %}
         errors: further statuses to document; those that follow from the parameters are included.
         # {% if storage or llm %}
         media_types: the media types of the response, if the view returns a ``Response``.
@@ -96,6 +100,9 @@ class Endpoint:
 
     returns: type[BaseModel] | None = None
     status: int = 200
+    # {% if "jwt" in components %}
+    token: str | None = "access"  # noqa: S105
+    # {% endif %}
     errors: Collection[int] = ()
     # {% if storage or llm %}
     media_types: Collection[str] = (JSON,)

@@ -166,8 +166,7 @@ def operation(app: Flask, rule: Rule, endpoint: Endpoint, references: References
     # {% endif %}
     business = rule.rule.startswith(PREFIX)
     # {% if "jwt" in components %}
-    token_type: str | None = getattr(view, "token_type", "access")
-    if business and token_type:
+    if business and endpoint.token:
         document["security"] = [{"bearer": []}]
         errors.add(401)
     # {% endif %}

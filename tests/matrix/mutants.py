@@ -110,15 +110,15 @@ MUTANTS = [
     Mutant(
         "a wrong type",
         "template/app/pagination/routes.py",
-        r"def get_post\(post_id: int\) -> Post",
-        "def get_post(post_id: int) -> str",
+        r"def get_post\(post_id: Id\) -> Post",
+        "def get_post(post_id: Id) -> str",
     ),
     # Routes, settings and processes.
     Mutant(
         "an unprotected route",
         "template/app/uploads/routes.py",
         r"\Z",
-        "\n\ncreate_upload.token_type = None  # type: ignore[attr-defined]\n",
+        "\n\ncreate_upload.endpoint.token = None  # type: ignore[attr-defined]\n",
     ),
     Mutant(
         "a guard that looks elsewhere",

@@ -45,7 +45,6 @@ TRANSIENT: tuple[type[Exception], ...] = (
 class Kind:
     """A kind of job; the Celery task of the same name runs it."""
 
-    name: str
     model: type[BaseModel]
     transient: tuple[type[Exception], ...]
 
@@ -80,7 +79,7 @@ def job(
         def task(self: Any, body: str) -> Any:
             return execution.execute(self, lambda: function(model.model_validate_json(body)))
 
-        REGISTRY[name] = Kind(name, model, transient)
+        REGISTRY[name] = Kind(model, transient)
         return function
 
     return decorate

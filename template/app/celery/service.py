@@ -63,16 +63,16 @@ def submit(job: JobIn) -> JobAccepted:
     # {% else %}
     owner = ""
     # {% endif %}
-    record = Record(kind.name, owner, get_contextvars().get("request_id", ""))
+    record = Record(job.kind, owner, get_contextvars().get("request_id", ""))
     records.write(celery_app.backend, job_id, record)
-    celery_app.tasks[kind.name].apply_async(
+    celery_app.tasks[job.kind].apply_async(
         (body.decode(),), task_id=job_id, argsrepr="…", confirm_timeout=CONFIRM_TIMEOUT
     )
-    SUBMITTED.labels(kind.name).inc()
+    SUBMITTED.labels(job.kind).inc()
     # {% if "socketio" in components and "jwt" in components %}
     notify(job_id)
     # {% endif %}
-    return JobAccepted(id=job_id, kind=kind.name, state=states.PENDING)
+    return JobAccepted(id=job_id, kind=job.kind, state=states.PENDING)
 
 
 def inside_input(fault: dict[str, str]) -> dict[str, str]:

@@ -1,5 +1,5 @@
-"""Registration, login and tokens. Routes under ``/api/v1`` require an access token unless their
-view is marked otherwise, see ``app.jwt.guard``.
+"""Registration, login and tokens. Routes under ``/api/v1`` require an access token unless
+``@endpoint`` says otherwise.
 """
 
 from flask import Flask

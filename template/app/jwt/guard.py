@@ -1,26 +1,11 @@
-"""Routes under ``/api/v1`` require an access token, unless their view is marked otherwise."""
+"""Routes under ``/api/v1`` require an access token, unless ``@endpoint`` says otherwise."""
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from flask import Flask, current_app, request
 from flask_jwt_extended import verify_jwt_in_request
 
 from app.api import PREFIX
-
-V = TypeVar("V", bound=Callable[..., Any])
-
-
-def public(view: V) -> V:
-    """Let clients call a view without a token. Goes above ``@endpoint``."""
-    view.token_type = None  # type: ignore[attr-defined]
-    return view
-
-
-def refresh_token_required(view: V) -> V:
-    """Require a refresh token instead of an access token. Goes above ``@endpoint``."""
-    view.token_type = "refresh"  # type: ignore[attr-defined]  # noqa: S105
-    return view
 
 
 def init_app(app: Flask) -> None:
@@ -32,10 +17,11 @@ def require_token() -> None:
     rule = request.url_rule
     if rule is None or not rule.rule.startswith(PREFIX) or request.method == "OPTIONS":
         return
-    token_type = getattr(current_app.view_functions[rule.endpoint], "token_type", "access")
-    if token_type:
+    endpoint = getattr(current_app.view_functions[rule.endpoint], "endpoint", None)
+    token = endpoint.token if endpoint else "access"
+    if token:
         normalize_scheme(request.environ)
-        verify_jwt_in_request(refresh=token_type == "refresh")  # noqa: S105
+        verify_jwt_in_request(refresh=token == "refresh")  # noqa: S105
 
 
 def normalize_scheme(environ: dict[str, Any]) -> None:

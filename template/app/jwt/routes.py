@@ -6,7 +6,6 @@ from werkzeug.exceptions import Forbidden
 
 from app.api import PREFIX, endpoint
 from app.jwt import service, tokens
-from app.jwt.guard import public, refresh_token_required
 from app.jwt.limits import address_and_email, limiter, login_failed, setting
 from app.jwt.schemas import Login, Registration, TokenPair
 from app.users.models import User
@@ -16,9 +15,8 @@ blueprint = Blueprint("auth", __name__, url_prefix=f"{PREFIX}/auth")
 
 
 @blueprint.post("/register")
-@public
 @limiter.limit(setting("REGISTER_RATE_LIMIT"))
-@endpoint(returns=UserOut, status=201, errors=(403, 409, 429))
+@endpoint(returns=UserOut, status=201, token=None, errors=(403, 409, 429))
 def register(body: Registration) -> tuple[User, dict[str, str]]:
     """Create an account."""
     if not current_app.config["REGISTRATION_OPEN"]:
@@ -27,18 +25,16 @@ def register(body: Registration) -> tuple[User, dict[str, str]]:
 
 
 @blueprint.post("/login")
-@public
 @limiter.limit(setting("LOGIN_ADDRESS_RATE_LIMIT"), deduct_when=login_failed)
 @limiter.limit(setting("LOGIN_RATE_LIMIT"), key_func=address_and_email, deduct_when=login_failed)
-@endpoint(returns=TokenPair, errors=(401, 429))
+@endpoint(returns=TokenPair, token=None, errors=(401, 429))
 def login(body: Login) -> TokenPair:
     """Log in and get an access token and a refresh token."""
     return tokens.issue(service.authenticate(body))
 
 
 @blueprint.post("/refresh")
-@refresh_token_required
-@endpoint(returns=TokenPair)
+@endpoint(returns=TokenPair, token="refresh")  # noqa: S106
 def refresh() -> TokenPair:
     """Exchange a refresh token for a new pair of tokens.
 

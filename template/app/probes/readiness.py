@@ -26,15 +26,12 @@ class Readiness:
     def run(self, timeout: float) -> dict[str, bool]:
         """Run all checks. Those that don't pass within ``timeout`` seconds have failed."""
         with self.lock:
-            futures = {name: self.start(name) for name in self.checks}
+            for name in self.checks:
+                if name not in self.running or self.running[name].done():
+                    self.running[name] = self.pool.submit(copy_context().run, self.passes, name)
+            futures = {name: self.running[name] for name in self.checks}
         done, _ = wait(futures.values(), timeout)
         return {name: future in done and future.result() for name, future in futures.items()}
-
-    def start(self, name: str) -> Future[bool]:
-        running = self.running.get(name)
-        if running is None or running.done():
-            running = self.running[name] = self.pool.submit(copy_context().run, self.passes, name)
-        return running
 
     def passes(self, name: str) -> bool:
         try:
