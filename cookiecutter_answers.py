@@ -1,8 +1,9 @@
-"""The answers as copier.yml understands them, for Cookiecutter: its defaults, validators and
-derived words, evaluated with nothing but what Cookiecutter brings (Jinja, PyYAML and Click).
+"""Evaluates copier.yml for Cookiecutter: defaults, validators and computed values. Uses only
+Cookiecutter's own dependencies (Jinja, PyYAML and Click).
 
-Cookiecutter loads ``Answers`` as a local extension, so that a bad answer ends the questions at once
-and before a folder is made. A hook is too late: Cookiecutter logs a traceback when one fails.
+Cookiecutter loads ``Answers`` as a local extension, so an invalid answer is rejected as soon as it
+is given and before a folder is created. A hook would be too late, and its failure would be logged
+with a traceback.
 """
 
 import atexit
@@ -28,18 +29,18 @@ CONFIG: dict[str, Any] = yaml.load(
 )
 QUESTIONS: dict[str, dict[str, Any]] = {k: v for k, v in CONFIG.items() if not k.startswith("_")}
 ENVIRONMENT = Environment(**CONFIG["_envops"] | {"undefined": StrictUndefined})
-#: The name of ``template/`` in Cookiecutter's copy of this repository.
+#: What ``template/`` is called in Cookiecutter's copy of this repository.
 TREE = "{{ cookiecutter.__project_slug }}"
-#: Rendered by post_gen_project.py: its filter is Copier's.
+#: Rendered by post_gen_project.py, because it needs one of Copier's filters.
 ANSWERS_FILE = ".copier-answers.yml"
 
 
-class Refused(ClickException):
-    """An answer that copier.yml does not take. Click shows it in one line and exits with 1."""
+class InvalidAnswer(ClickException):
+    """An answer that copier.yml rejects. Click prints the message on one line and exits with 1."""
 
 
 class Answers(Extension):
-    """The filters of cookiecutter.json. Each looks at the answers that were given so far."""
+    """The filters used in cookiecutter.json. Each receives the answers given so far."""
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
@@ -49,100 +50,105 @@ class Answers(Extension):
 
 
 def is_temporary_copy(folder: Path) -> bool:
-    """Is it what Cookiecutter made of this repository for one run? Only there ``template/`` has
-    Cookiecutter's name, alone in a new folder among the temporary ones.
+    """Whether a folder is the temporary copy that Cookiecutter made of this repository.
+
+    There, ``template/`` has been renamed, and the copy is alone in a new temporary folder.
     """
-    made = folder.resolve().parent
+    parent = folder.resolve().parent
     return (
         (folder / TREE).is_dir()
-        and made.name.startswith("cookiecutter")
-        and made.parent == Path(tempfile.gettempdir()).resolve()
-        and list(made.iterdir()) == [folder.resolve()]
+        and parent.name.startswith("cookiecutter")
+        and parent.parent == Path(tempfile.gettempdir()).resolve()
+        and list(parent.iterdir()) == [folder.resolve()]
     )
 
 
 def remove_copy(folder: Path) -> None:
-    """Cookiecutter removes its copy only after a success, and never the folder that it is in."""
+    """Remove the copy and its folder; Cookiecutter removes only the copy, and only on success."""
     shutil.rmtree(folder, ignore_errors=True)
     with suppress(OSError):
         folder.parent.rmdir()
 
 
 def default_answer(given: Mapping[str, Any], name: str) -> str:
-    """What a question offers, as people would write it."""
+    """The default of a question, as a user would type it."""
     value = default(name, answers(given, before(name)))
     return ", ".join(value) or "none" if isinstance(value, list) else str(value)
 
 
 def answer(given: Mapping[str, Any], name: str) -> str:
-    """An answer that is checked, or a derived word."""
+    """A validated answer, or a computed value."""
     return as_text(answers(given, [*before(name), name])[name])
 
 
 def as_text(value: Any) -> str:
-    """A value as a private variable of Cookiecutter, which is always a text."""
+    """A value for a private variable of Cookiecutter, which must be a string."""
     return " ".join(value) if isinstance(value, list) else str(value)
 
 
 def before(name: str) -> Iterable[str]:
-    """The questions that copier.yml asks or derives earlier."""
+    """The questions and computed values that precede a name in copier.yml."""
     return takewhile(name.__ne__, QUESTIONS)
 
 
 def answers(given: Mapping[str, Any], names: Iterable[str] = tuple(QUESTIONS)) -> dict[str, Any]:
-    """Given and derived answers, typed as in a template.
+    """Given and computed answers, with the types that templates see.
 
     Raises:
-        Refused: one of them is not what copier.yml takes.
+        InvalidAnswer: copier.yml rejects one of them.
     """
     known: dict[str, Any] = {}
     for name in names:
         if not asked(name):
             known[name] = default(name, known)
         elif name in given:
-            known[name] = checked(name, given[name], known)
-        else:  # Cookiecutter passes no mapping on
-            raise Refused(f"{name}: write one text.")
+            known[name] = validate(name, given[name], known)
+        else:  # Cookiecutter drops mappings
+            raise InvalidAnswer(f"{name}: must be a string.")
     return known
 
 
 def asked(name: str) -> bool:
-    """Do people see the question?"""
+    """Whether the question is shown to users."""
     return QUESTIONS[name].get("when") is not False
 
 
 def default(name: str, known: Mapping[str, Any]) -> Any:
-    """The default of a question, after the answers before it."""
+    """The default of a question, given the answers before it."""
     value = QUESTIONS[name]["default"]
     value = render(value, known) if isinstance(value, str) else value
     if QUESTIONS[name].get("multiselect"):
-        return words(value)
+        return split_names(value)
     return value == "True" if QUESTIONS[name]["type"] == "bool" else value
 
 
-def checked(name: str, value: Any, known: Mapping[str, Any]) -> Any:
-    """An answer as its question takes it; names in the order of the choices, as in Copier."""
+def validate(name: str, value: Any, known: Mapping[str, Any]) -> Any:
+    """Validate and convert an answer; several names come in the order of the choices, as in Copier.
+
+    Raises:
+        InvalidAnswer: copier.yml rejects it.
+    """
     question, text = QUESTIONS[name], "" if value is None else str(value)
     if "choices" in question:
-        chosen = words(text) if question.get("multiselect") else [text]
+        chosen = split_names(text) if question.get("multiselect") else [text]
         offered = choices(name, known)
         for word in chosen:
             check_choice(name, word, offered)
         return [word for word in offered if word in chosen] if "multiselect" in question else text
-    sentence = render(question.get("validator", ""), {**known, name: text}).strip()
-    if sentence:
-        raise Refused(f"{name}: {sentence}")
+    error = render(question.get("validator", ""), {**known, name: text}).strip()
+    if error:
+        raise InvalidAnswer(f"{name}: {error}")
     return text
 
 
-def words(text: str) -> list[str]:
-    """Names with commas or spaces between, or a JSON or YAML list; ``none`` is no name."""
+def split_names(text: str) -> list[str]:
+    """Parse names separated by commas or spaces, or a JSON or YAML list; ``none`` means no name."""
     found = re.findall(r"""[^\s,\[\]"']+""", text)
     return [] if found in (["none"], ["nothing"]) else found
 
 
 def choices(name: str, known: Mapping[str, Any]) -> dict[str, str]:
-    """The values of a question, each with the sentence that refuses it, or with nothing."""
+    """Value → the error message for choosing it, or an empty string if it is available."""
     listed = QUESTIONS[name]["choices"]
     entries = listed.values() if isinstance(listed, dict) else listed
     full = [entry if isinstance(entry, dict) else {"value": entry} for entry in entries]
@@ -150,16 +156,16 @@ def choices(name: str, known: Mapping[str, Any]) -> dict[str, str]:
 
 
 def check_choice(name: str, word: str, offered: Mapping[str, str]) -> None:
-    """Refuse a value that is not offered."""
+    """Raise ``InvalidAnswer`` if a value is not available."""
     if word not in offered:
-        possible = ", ".join(value for value, refusal in offered.items() if not refusal)
-        raise Refused(f"{name}: {word!r} is not one of {possible}.")
+        possible = ", ".join(value for value, error in offered.items() if not error)
+        raise InvalidAnswer(f"{name}: {word!r} is not one of {possible}.")
     if offered[word]:
-        raise Refused(f"{name}: {word!r}: {offered[word]}")
+        raise InvalidAnswer(f"{name}: {word!r}: {offered[word]}")
 
 
 def render(text: str, known: Mapping[str, Any]) -> str:
-    """A text of copier.yml with these answers."""
+    """Render an expression from copier.yml with these answers."""
     return parsed(text).render(known)
 
 

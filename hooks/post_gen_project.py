@@ -1,5 +1,5 @@
-"""After the files are rendered: write down the answers for ``copier update``, as Copier would, and
-say what is next.
+"""Runs after the files are rendered: records the answers for ``copier update`` as Copier would,
+and prints the next steps.
 """
 
 import json
@@ -28,7 +28,7 @@ from cookiecutter_answers import (  # noqa: E402
 
 
 def git(*arguments: str) -> str | None:
-    """What git says about the template, or nothing where there is no git or no repository."""
+    """The output of git in the template's repository; None without git or a repository."""
     if not shutil.which("git") or not (REPO / ".git").exists():
         return None
     result = subprocess.run(["git", *arguments], cwd=REPO, capture_output=True, text=True)
@@ -36,20 +36,20 @@ def git(*arguments: str) -> str | None:
 
 
 def source() -> str:
-    """The template as its user named it, or a name for it that Copier finds from any folder."""
+    """The template's location as the user gave it, or one that Copier finds from any folder."""
     name = str(CONTEXT["_template"])
     for folder in filter(None, (os.environ.get("PWD"), CONTEXT["_output_dir"])):
         if (path := Path(folder, name)).exists():
             return name if Path(name).is_absolute() else os.path.normpath(path)
     if not re.match(r"\.|\w+@|.*://|gh:|gl:", name):
-        # An abbreviation of the user's own, or a template that Cookiecutter has fetched before.
+        # A user-defined abbreviation, or the name of a template that Cookiecutter has cached.
         name = git("remote", "get-url", "origin") or name
     known = name.startswith(("git@", "git+", "git://")) or name.endswith((".git", ".zip"))
     return name if known or "://" not in name else f"git+{name}"
 
 
 def record(known: dict[str, Any]) -> dict[str, Any]:
-    """What Copier records: where the template is from, and what was asked."""
+    """What Copier records: the template's location and version, and the answers."""
     origin = {"_commit": git("describe", "--tags", "--always"), "_src_path": source()}
     given = {name: known[name] for name in filter(asked, QUESTIONS) if applies(name, known)}
     return {name: value for name, value in origin.items() if value} | given
@@ -60,7 +60,7 @@ def applies(name: str, known: dict[str, Any]) -> bool:
 
 
 def to_nice_yaml(value: object) -> str:
-    """Copier's filter of this name."""
+    """Copier's filter of the same name."""
     return yaml.dump(value, indent=4, allow_unicode=True, default_flow_style=False)
 
 

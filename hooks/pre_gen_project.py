@@ -1,5 +1,5 @@
-"""Before the files are rendered: take out of Cookiecutter's copy of the template what copier.yml
-excludes. Nothing is ever deleted in a project, which may be older and hold files of its owner's.
+"""Runs before the files are rendered: removes what copier.yml excludes from Cookiecutter's copy of
+the template. Nothing is deleted in the project, which may exist and hold its owner's files.
 """
 
 import json
@@ -16,7 +16,7 @@ sys.path.insert(0, str(REPO))
 from cookiecutter_answers import (  # noqa: E402
     CONFIG,
     TREE,
-    Refused,
+    InvalidAnswer,
     answers,
     as_text,
     asked,
@@ -24,30 +24,28 @@ from cookiecutter_answers import (  # noqa: E402
 )
 
 
-def refuse_lists() -> None:
-    """Cookiecutter reads a list among a user's defaults as a choice, and takes its first name."""
+def reject_lists() -> None:
+    """Reject lists in the user's defaults: Cookiecutter would choose the first item."""
     for name, value in GIVEN.items():
         if asked(name) and isinstance(value, list):
-            sys.exit(f'{name}: write one text, "{", ".join(map(str, value))}", not a list.')
+            sys.exit(f'{name}: must be a string, "{", ".join(map(str, value))}", not a list.')
 
 
 def replayed_answers() -> dict[str, Any]:
-    """The answers, which were checked before; a replay file can be older, or edited by hand."""
+    """Validate the answers again: a replay file can be outdated or edited by hand."""
     try:
         known = answers(CONTEXT)
-    except Refused as error:
+    except InvalidAnswer as error:
         sys.exit(error.message)
     for name, value in known.items():
         if CONTEXT[f"__{name}"] != as_text(value):
-            sys.exit(
-                f"{name}: the replay file contradicts itself; give the answers by their names."
-            )
+            sys.exit(f"{name}: the replay file contradicts itself; pass the answers as arguments.")
     return known
 
 
 class Pattern:
-    """A line of a .gitignore: ``/a/*`` from the root, ``/a/*/`` only what is below such a folder,
-    ``*.py[co]`` anywhere; with ``!`` it takes the path in again. ``**`` is not supported.
+    """A pattern as in .gitignore: ``/a/*`` is relative to the root, ``/a/*/`` matches only what is
+    below such a folder, ``*.py[co]`` matches anywhere, and ``!`` re-includes. No ``**``.
     """
 
     def __init__(self, line: str) -> None:
@@ -58,7 +56,7 @@ class Pattern:
         self.names = line.strip("/").split("/")
 
     def matches(self, parts: Sequence[str]) -> bool:
-        """Whether it names the path or a folder above it."""
+        """Whether the pattern matches the path or one of its parent folders."""
         parts = parts[:-1] if self.only_below else parts
         if self.anywhere:
             return any(fnmatchcase(part, self.names[0]) for part in parts)
@@ -66,18 +64,18 @@ class Pattern:
 
 
 def patterns(known: dict[str, Any]) -> list[Pattern]:
-    """The lines of ``_exclude``, rendered with the answers; the last one first."""
+    """The patterns of ``_exclude``, rendered with the answers, last one first."""
     lines = "\n".join(render(entry, known) for entry in CONFIG["_exclude"]).splitlines()
     return [Pattern(line) for line in reversed(lines) if line and not line.startswith("#")]
 
 
 def excluded(parts: Sequence[str], known: Sequence[Pattern]) -> bool:
-    """The last line that matches decides."""
+    """Whether a path is excluded: the last pattern that matches decides."""
     return next((pattern.excludes for pattern in known if pattern.matches(parts)), False)
 
 
 def main() -> None:
-    refuse_lists()
+    reject_lists()
     tree, lines = REPO / TREE, patterns(replayed_answers())
     for path in sorted(tree.rglob("*"), reverse=True):
         if excluded(path.relative_to(tree).parts, lines):

@@ -1,5 +1,5 @@
-"""Before the questions, in Cookiecutter's own copy of this repository: give ``template/`` the name
-that Cookiecutter looks for, its files the words of copier.yml, and cookiecutter.json their values.
+"""Runs before the questions, in Cookiecutter's copy of this repository: renames ``template/`` as
+Cookiecutter expects, and defines the answers and computed values of copier.yml for its files.
 """
 
 import json
@@ -22,22 +22,23 @@ from cookiecutter_answers import (  # noqa: E402
     render,
 )
 
-#: While Cookiecutter asks, an expression starts with a control character, which no answer may hold.
-#: So an answer is a text, whatever it looks like, and never a template. Cookiecutter before 2.6
-#: takes no markers there; it reads this start as an expression, and answers as templates.
+#: During the questions, expressions start with a control character, which answers cannot contain,
+#: so no answer is ever rendered as a template. Cookiecutter before 2.6 does not support other
+#: markers there; it evaluates this start as part of an expression, and does render answers.
 START = "{{ '\u001f' and "
 ASKING = {
     "block_start_string": "\u001f{%",
     "variable_start_string": START,
     "comment_start_string": "\u001f{#",
 }
-#: After the last question, the files have their own markers again.
+#: Restores the markers of the files after the last question.
 RENDERING = f"{START}cookiecutter._jinja2_env_vars.update(cookiecutter._rendering) }}}}"
 
 
 def add_values(document: dict[str, Any]) -> dict[str, Any]:
-    """cookiecutter.json, with each answer checked as soon as it is given. What the files see of it
-    is a private variable, and so is each derived word.
+    """Extend cookiecutter.json so that each answer is validated as soon as it is given.
+
+    The files see validated answers and computed values as private variables.
     """
     result = {
         "_extensions": ["cookiecutter_answers.Answers"],
@@ -57,16 +58,16 @@ def expression(function: str, name: str) -> str:
 
 
 def prepend_aliases(path: Path) -> None:
-    """One line ahead of a text, of the words that it uses. Nothing of it is left in a project."""
+    """Define the names that a file uses on its first line, which renders to nothing."""
     if is_binary(str(path)):
-        return  # Cookiecutter copies it as it is.
+        return  # Cookiecutter copies binary files unchanged.
     text = path.read_text("utf-8")
     if used := [alias(name) for name in QUESTIONS if name in text]:
         path.write_text("".join([*used, "\n", text]), "utf-8")
 
 
 def alias(name: str) -> str:
-    """Call an answer what copier.yml calls it; private variables of Cookiecutter are texts."""
+    """Define a name of copier.yml; Cookiecutter's private variables are strings."""
     question, value = QUESTIONS[name], f"cookiecutter.__{name}"
     if question["type"] == "bool":
         value += ' == "True"'
@@ -91,5 +92,5 @@ except BaseException as error:
     if is_temporary_copy(REPO):
         remove_copy(REPO)
     if isinstance(error, KeyboardInterrupt):
-        sys.exit(1)  # Cookiecutter says the rest
+        sys.exit(1)  # Cookiecutter prints the error
     raise

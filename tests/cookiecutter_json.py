@@ -1,4 +1,4 @@
-"""Writes cookiecutter.json, which follows from copier.yml: ``nox -s cookiecutter``."""
+"""Generates cookiecutter.json from copier.yml: ``nox -s cookiecutter``."""
 
 import json
 from collections.abc import Iterator
@@ -9,9 +9,9 @@ from tests.combinations import ROOT
 
 PATH = ROOT / "cookiecutter.json"
 
-#: Cookiecutter knows the others as well, and always sets these two itself.
-ITS_OWN = {"keep_trailing_newline", "undefined"}
-#: Lists that are the same in each render.
+#: Options that Cookiecutter always sets itself.
+SET_BY_COOKIECUTTER = {"keep_trailing_newline", "undefined"}
+#: Computed lists, which do not depend on answers.
 CONSTANTS = {
     name: question["default"]
     for name, question in QUESTIONS.items()
@@ -20,18 +20,18 @@ CONSTANTS = {
 
 
 def document() -> dict[str, Any]:
-    """cookiecutter.json. hooks/pre_prompt.py adds what the files see of the answers."""
+    """The content of cookiecutter.json; hooks/pre_prompt.py adds what depends on the answers."""
     envops = {"variable_start_string": "{{", "comment_start_string": "{#"} | CONFIG["_envops"]
     visible = list(filter(asked, QUESTIONS))
     return {
-        "_jinja2_env_vars": {k: v for k, v in envops.items() if k not in ITS_OWN},
-        **{name: in_its_words(QUESTIONS[name]["default"]) for name in visible},
+        "_jinja2_env_vars": {k: v for k, v in envops.items() if k not in SET_BY_COOKIECUTTER},
+        **{name: as_cookiecutter(QUESTIONS[name]["default"]) for name in visible},
         "__prompts__": {name: prompt(name) for name in visible},
     }
 
 
-def in_its_words(text: str) -> str:
-    """A default of copier.yml, with the names that Cookiecutter gives the other answers."""
+def as_cookiecutter(text: str) -> str:
+    """A default from copier.yml, with answers named as in Cookiecutter."""
     names = {name: f"cookiecutter.{name}" for name in filter(asked, QUESTIONS)}
     names |= {name: json.dumps(value) for name, value in CONSTANTS.items()}
     tokens = ENVIRONMENT.lex(text)
@@ -39,23 +39,23 @@ def in_its_words(text: str) -> str:
 
 
 def prompt(name: str) -> str:
-    """The question, and the values that it takes today: Cookiecutter shows no list of its own."""
+    """The question with its available values, which Cookiecutter would not list."""
     question, lines = QUESTIONS[name], [str(QUESTIONS[name]["help"])]
     if question.get("multiselect"):
-        lines = [lines[0].partition(" (")[0] + " (names with commas between, or none)"]
+        lines = [lines[0].partition(" (")[0] + " (names separated by commas, or none)"]
     if isinstance(question.get("when"), str):
-        lines[0] += " (Enter where it does not matter)"
+        lines[0] += " (press Enter if it does not apply)"
     if "choices" in question:
         lines += [*(f"    {label}" for label in labels(name)), "   "]
     return "\n".join(lines)
 
 
 def labels(name: str) -> Iterator[str]:
-    """What people may write, with what it means."""
+    """The available values, each with its description."""
     listed = QUESTIONS[name]["choices"]
-    refusals = choices(name, answers({}, CONSTANTS))
-    for label, (value, refusal) in zip(listed, refusals.items(), strict=True):
-        if not refusal:
+    errors = choices(name, answers({}, CONSTANTS))
+    for label, (value, error) in zip(listed, errors.items(), strict=True):
+        if not error:
             yield label if label.startswith(value) else f"{value} — {label}"
 
 

@@ -12,7 +12,7 @@ from tests.combinations import ROOT
 from tests.matrix.mutants import copy_repository
 
 STEPS = re.findall(
-    r"^```\w+\n# ([\w./]+)(?:, (after|before|in the place of) \"([^\n]*)\")?\n(.*?)^```$",
+    r"^```\w+\n# ([\w./]+)(?:, (after|before|replacing) \"([^\n]*)\")?\n(.*?)^```$",
     (ROOT / "CONTRIBUTING.md").read_text(),
     re.MULTILINE | re.DOTALL,
 )
@@ -47,7 +47,7 @@ def follow(root: Path, name: str, where: str, anchor: str, text: str) -> None:
     old = path.read_text()
     assert old.count(anchor) == 1, f"{name} has not exactly one {anchor!r}"
     body = text.removesuffix("\n")
-    new = {"after": f"{anchor}\n{body}", "before": f"{body}\n{anchor}", "in the place of": body}
+    new = {"after": f"{anchor}\n{body}", "before": f"{body}\n{anchor}", "replacing": body}
     path.write_text(old.replace(anchor, new[where]))
 
 

@@ -439,12 +439,12 @@ def test_a_users_own_defaults_count(template: Path, tmp_path: Path) -> None:
     config.write_text(yaml.safe_dump({"default_context": {"components": ["jwt", "crud"]}}))
     result = run(tmp_path / "lists", *arguments)
     assert result.returncode == 1
-    assert result.stderr == 'components: write one text, "jwt, crud", not a list.\n'
+    assert result.stderr == 'components: must be a string, "jwt, crud", not a list.\n'
     assert list((tmp_path / "lists").iterdir()) == []
     assert left_behind(tmp_path / "lists") == []
     config.write_text(yaml.safe_dump({"default_context": {"description": {"a": "b"}}}))
     result = run(tmp_path / "mappings", *arguments)
-    assert (result.returncode, result.stderr) == (1, "Error: description: write one text.\n")
+    assert (result.returncode, result.stderr) == (1, "Error: description: must be a string.\n")
 
 
 def test_a_replay_gives_the_same_again(template: Path, tmp_path: Path) -> None:

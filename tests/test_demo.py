@@ -43,7 +43,7 @@ def test_the_demo_shows_an_answered_request(clone: Path, tmp_path: Path) -> None
     result = demo(clone, folder)
     output = result.stdout + result.stderr
     assert result.returncode == 0, output
-    for step in ("fetching nox", "1/4", "2/4", "3/4", "4/4", "201 Created /api/v1/users/1"):
+    for step in ("installing nox", "1/4", "2/4", "3/4", "4/4", "201 Created /api/v1/users/1"):
         assert step in output
     assert '"email":"ann@example.com"' in output
     assert f"cd '{folder}'" in output
