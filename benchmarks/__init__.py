@@ -1,1 +1,1 @@
-"""What the rendered service and its alternatives answer in a second: ``nox -s bench``."""
+"""Benchmarks of the rendered service and its alternatives: ``nox -s bench``."""

@@ -1,4 +1,4 @@
-"""The bars for the README: plain SVG, readable on white and on black."""
+"""Draws the bar chart for the README as an SVG, in light and dark mode."""
 
 from html import escape
 
@@ -8,7 +8,7 @@ from benchmarks.systems import OURS
 PANELS = ("iris-1-at-32", "iris-512-at-16", "mlp-1-at-32", "mlp-512-at-16")
 WIDTH, MARGIN, GAP = 960, 16, 32
 BAR, PITCH, HEAD = 14, 22, 40
-LABEL, NUMBER = 192, 92  # pixels for a name, and for what stands behind its bar
+LABEL, NUMBER = 192, 92  # pixels for the name before a bar, and for the numbers after it
 STYLE = """
   text { font: 12px system-ui, -apple-system, 'Segoe UI', sans-serif; fill: #1f2328 }
   .title { font-weight: 600; font-size: 13px }
@@ -26,8 +26,8 @@ STYLE = """
 
 
 def draw(results: Results) -> str:
-    """A panel of bars for each of ``PANELS`` that was measured, two in a row."""
-    names = [one.name for one in results.scenarios]
+    """Draw a bar chart for each of ``PANELS`` that was measured, two per row."""
+    names = [scenario.name for scenario in results.scenarios]
     panels = [name for name in PANELS if name in names]
     column = (WIDTH - 2 * MARGIN - GAP) / 2
     parts: list[str] = []
@@ -47,35 +47,37 @@ def draw(results: Results) -> str:
 
 
 def ranked(results: Results, scenario: str) -> list[Measurement]:
-    """The fastest first."""
-    found = [one for one in results.measurements if one.scenario == scenario]
-    return sorted(found, key=lambda one: -one.requests_per_s)
+    """The measurements of a scenario, fastest first."""
+    found = [
+        measurement for measurement in results.measurements if measurement.scenario == scenario
+    ]
+    return sorted(found, key=lambda measurement: -measurement.requests_per_s)
 
 
 def draw_panel(results: Results, scenario: str, left: float, top: float, width: float) -> list[str]:
     bars = ranked(results, scenario)
-    titles = {one.name: one.title for one in results.systems}
-    heading = next(one.title for one in results.scenarios if one.name == scenario)
-    fastest = max((one.requests_per_s for one in bars), default=1.0) or 1.0
+    titles = {system.name: system.title for system in results.systems}
+    heading = next(s.title for s in results.scenarios if s.name == scenario)
+    fastest = max((bar.requests_per_s for bar in bars), default=1.0) or 1.0
     parts = [
         text(left, top + 12, heading, "title"),
         text(left, top + 28, "requests/s, p99", "note"),
     ]
-    for place, one in enumerate(bars):
+    for place, bar in enumerate(bars):
         y = top + HEAD + place * PITCH
-        kind = "ours" if one.system.startswith(OURS) else "peer"
-        length = max(1.0, (width - LABEL - NUMBER) * one.requests_per_s / fastest)
+        kind = "ours" if bar.system.startswith(OURS) else "peer"
+        length = max(1.0, (width - LABEL - NUMBER) * bar.requests_per_s / fastest)
         parts += [
-            text(left, y + 11, titles[one.system], kind),
+            text(left, y + 11, titles[bar.system], kind),
             f'<rect class="{kind}" x="{left + LABEL:.0f}" y="{y:.0f}" '
             f'width="{length:.1f}" height="{BAR}" rx="2"/>',
-            text(left + LABEL + length + 6, y + 11, numbers(one), kind),
+            text(left + LABEL + length + 6, y + 11, numbers(bar), kind),
         ]
     return parts
 
 
-def numbers(one: Measurement) -> str:
-    return f"{one.requests_per_s:,.0f}, {one.p99_ms:.0f} ms"
+def numbers(measurement: Measurement) -> str:
+    return f"{measurement.requests_per_s:,.0f}, {measurement.p99_ms:.0f} ms"
 
 
 def text(x: float, y: float, words: str, kind: str) -> str:
@@ -83,7 +85,7 @@ def text(x: float, y: float, words: str, kind: str) -> str:
 
 
 def note(results: Results) -> str:
-    rounds = max((len(one.rounds) for one in results.measurements), default=0)
+    rounds = max((len(measurement.rounds) for measurement in results.measurements), default=0)
     return (
         f"Medians of {rounds} interleaved rounds, two worker processes each, load on the same "
         f"{results.machine.cores} cores. {results.machine.cpu}, {results.date}, {results.commit}."

@@ -1,4 +1,4 @@
-"""An environment for each system, made once and kept while its requirements stay the same."""
+"""Creates a virtual environment for each system, and keeps it until its requirements change."""
 
 import os
 import re
@@ -18,7 +18,7 @@ SECRETS = {"APP_ENV": "prod", "SECRET_KEY": "benchmark" * 8}
 
 
 class InstallError(Exception):
-    """A system cannot be installed; the message is the installer's."""
+    """A system cannot be installed; the message is from the installer."""
 
 
 def bin_of(environment: Path) -> Path:
@@ -30,13 +30,13 @@ def with_path(environment: Path) -> dict[str, str]:
 
 
 def make_peer(peer: str, cache: Path) -> Path:
-    """The environment of a peer; ``InstallError``."""
+    """Create the environment of a peer; raises ``InstallError``."""
     requirements = PEERS / peer / "requirements.txt"
     return make(peer, cache, ["-r", str(requirements)], requirements.read_text())
 
 
 def make(name: str, cache: Path, wanted: list[str], state: str) -> Path:
-    """An environment with what pip installs of ``wanted``; new where ``state`` changed."""
+    """Create an environment with ``wanted`` installed, unless it exists with the same ``state``."""
     environment = cache / name
     stamp = environment / "installed"
     digest = sha256(f"{sys.version}\n{state}".encode()).hexdigest()
@@ -53,7 +53,7 @@ def make(name: str, cache: Path, wanted: list[str], state: str) -> Path:
 def run(
     command: list[str], folder: Path | None = None, environment: Mapping[str, str] | None = None
 ) -> str:
-    """What a command prints; ``InstallError`` with its last words where it fails."""
+    """Run a command and return its output; raises ``InstallError`` with its last lines."""
     done = subprocess.run(
         command,
         cwd=folder,
@@ -69,21 +69,25 @@ def run(
 
 
 def versions_of(environment: Path) -> dict[str, str]:
-    """Name → version of all that is installed there."""
+    """Name → version of all packages installed in an environment."""
     folder = next(environment.glob("lib/python*/site-packages"))
     found = metadata.distributions(path=[str(folder)])
-    return {one.name: one.version for one in sorted(found, key=lambda one: one.name.lower())}
+    return {
+        package.name: package.version
+        for package in sorted(found, key=lambda package: package.name.lower())
+    }
 
 
-def written_components() -> list[str]:
-    """Those of ``COMPONENTS`` that the template has."""
+def existing_components() -> list[str]:
+    """Those of ``COMPONENTS`` that exist in the template."""
     return [name for name in COMPONENTS if (ROOT / "template" / "app" / name).is_dir()]
 
 
-def make_ours(cache: Path, components: list[str]) -> tuple[Path, Path]:
-    """The rendered service with trained models: its folder and its environment.
+def make_service(cache: Path, components: list[str]) -> tuple[Path, Path]:
+    """Render the service and train its models again if the template has changed.
 
-    It is rendered and trained anew where the template has changed.
+    Returns:
+        the folders of the service and of its environment.
     """
     rendered, service = cache / "rendered", cache / "service"
     shutil.rmtree(rendered, ignore_errors=True)
@@ -103,7 +107,7 @@ def make_ours(cache: Path, components: list[str]) -> tuple[Path, Path]:
 
 
 def digest_of(folder: Path) -> str:
-    """Of all files but the answers, which name the commit."""
+    """A digest of all files except the answers, which include the commit."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     kept = [path for path in files if path.name != ".copier-answers.yml"]
     listed = [(str(path.relative_to(folder)), path.read_bytes()) for path in kept]
@@ -119,14 +123,14 @@ def train(service: Path, environment: Path, components: list[str]) -> None:
 
 
 def requirements_of(project: str) -> list[str]:
-    """What the service needs to serve and to train."""
+    """The requirements for serving and training."""
     document = tomllib.loads(project)["project"]
     extras = document.get("optional-dependencies", {})
     return [*document["dependencies"], *extras.get("train", []), "joblib"]
 
 
 def web_command(service: Path) -> str:
-    """The production command of the service."""
+    """The command of the service's web process."""
     found = re.search(r"^web: (.+)$", (service / "Procfile").read_text(), re.MULTILINE)
     if not found:
         raise InstallError("the Procfile has no web process")

@@ -1,6 +1,6 @@
-"""Turns the models of our service into what the peers load, with answers to check everybody by.
+"""Exports the service's models for the peers, with sample rows and their expected predictions.
 
-It runs in the service's environment: ``python export.py SERVICE FOLDER MODEL...``.
+Runs in the service's environment: ``python export.py SERVICE FOLDER MODEL...``.
 """
 
 import json

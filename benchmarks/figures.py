@@ -1,4 +1,4 @@
-"""What this template promises of its speed, against what a run measured."""
+"""Compares the results with the performance targets of this template."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from benchmarks.systems import FASTAPI, MOSEC_TUNED, OURS, OURS_NPY, SAMPLE, SYS
 
 @dataclass(frozen=True)
 class Figure:
-    """A promise. ``measured`` is None where the run has not what it needs."""
+    """A target. ``measured`` and ``met`` are None if the results lack a needed measurement."""
 
     text: str
     bar: str
@@ -21,16 +21,16 @@ class Figure:
         return {True: "met", False: "missed", None: "not measured"}[self.met]
 
 
-def p50(one: Round) -> float:
-    return one.p50_ms
+def p50(measured: Round) -> float:
+    return measured.p50_ms
 
 
-def p99(one: Round) -> float:
-    return one.p99_ms
+def p99(measured: Round) -> float:
+    return measured.p99_ms
 
 
-def requests_per_s(one: Round) -> float:
-    return one.requests_per_s
+def requests_per_s(measured: Round) -> float:
+    return measured.requests_per_s
 
 
 def figures(results: Results) -> list[Figure]:
@@ -68,7 +68,7 @@ def compare(
 
 
 def title_of(results: Results, scenario: str) -> str:
-    return next((one.title for one in results.scenarios if one.name == scenario), scenario)
+    return next((s.title for s in results.scenarios if s.name == scenario), scenario)
 
 
 def name_of(results: Results, system: str) -> str:
@@ -97,17 +97,17 @@ def at_most(
 
 
 def ahead_of_all(results: Results, scenario: str) -> Figure:
-    """Against the fastest peer as it is documented; only where all of them were measured."""
+    """Compare with the fastest peer in its documented setup, if all of them were measured."""
     text = f"{title_of(results, scenario)}: requests/s against the fastest peer as documented"
-    peers = [one for one in SYSTEMS if one.peer and one.name not in TUNED]
-    missing = {one.name for one in results.systems if one.unavailable}
-    measured = {one.name: results.find(one.name, scenario) for one in peers}
-    others = [one for one in measured.values() if one]
+    peers = [system for system in SYSTEMS if system.peer and system.name not in TUNED]
+    missing = {system.name for system in results.systems if system.unavailable}
+    measured = {peer.name: results.find(peer.name, scenario) for peer in peers}
+    others = [measurement for measurement in measured.values() if measurement]
     mine = results.find(OURS, scenario)
-    absent = {name for name, one in measured.items() if one is None} - missing
+    absent = {name for name, measurement in measured.items() if measurement is None} - missing
     if mine is None or not others or absent:
         return Figure(text, "> 1 ×", None, None)
-    fastest: Measurement = max(others, key=lambda one: one.requests_per_s)
+    fastest: Measurement = max(others, key=lambda measurement: measurement.requests_per_s)
     found = ratio(mine, fastest)
     text = f"{text}, {name_of(results, fastest.system)}"
     return Figure(text, "> 1 ×", found, found is not None and found > 1)

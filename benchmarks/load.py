@@ -1,7 +1,7 @@
-"""The load: one process with an epoll loop that keeps each connection busy with the same request.
+"""The load generator: one process with an epoll loop that repeats a request on each connection.
 
-It is Python, and costs what wrk costs: about 12 µs a request. All it does for an answer is to look
-for its end and at its status; the last answer of each connection is given back to be checked.
+It is written in Python, but takes about 12 µs per request, like wrk. It only looks at the status
+and the end of each response, and returns the last response of each connection for verification.
 """
 
 import select
@@ -10,22 +10,22 @@ import struct
 from dataclasses import dataclass, field
 from time import perf_counter, process_time
 
-READ = memoryview(bytearray(256 * 1024))  # made once: a new one for each read costs thrice the rest
-PATIENCE = 30.0  # seconds that an answer may take
+BUFFER = memoryview(bytearray(256 * 1024))  # one per read would cost three times the rest
+TIMEOUT = 30.0  # seconds for a response
 HEAD_END = b"\r\n\r\n"
 CHUNKS_END = b"0\r\n\r\n"
 
 
 @dataclass
 class Sample:
-    """What came of some load."""
+    """The result of a load."""
 
-    answers: int = 0  # within the time
+    answers: int = 0  # within the duration
     seconds: float = 0.0
-    latencies: list[float] = field(default_factory=list)  # seconds, one for each answer
-    errors: int = 0  # other than 2xx, or no answer
-    last: list[bytes] = field(default_factory=list)  # bodies, one for each connection
-    load_cpu: float = 0.0  # seconds that the load itself took
+    latencies: list[float] = field(default_factory=list)  # seconds, for each response
+    errors: int = 0  # statuses other than 2xx, and missing responses
+    last: list[bytes] = field(default_factory=list)  # last body of each connection
+    load_cpu: float = 0.0  # CPU seconds of the load generator
 
     def add(self, other: "Sample") -> None:
         self.answers += other.answers
@@ -45,10 +45,9 @@ def build_request(path: str, body: bytes, content_type: str) -> bytes:
 
 
 def run(port: int, request: bytes, connections: int, seconds: float, bursts: int) -> Sample:
-    """Load a server for ``seconds``, in ``bursts`` that open their connections anew.
+    """Load a server for ``seconds``, divided into ``bursts`` with new connections.
 
-    Which worker process gets a connection is a matter of luck with many servers; with several
-    bursts a measurement has some of each.
+    Many servers distribute connections unevenly among their workers; several bursts even this out.
     """
     total = Sample()
     for _ in range(bursts):
@@ -57,28 +56,28 @@ def run(port: int, request: bytes, connections: int, seconds: float, bursts: int
 
 
 def burst(port: int, request: bytes, connections: int, seconds: float) -> Sample:
-    """Load a server through connections that are opened first and closed at the end."""
+    """Load a server through connections that stay open for ``seconds``."""
     opened = [Connection(port, request) for _ in range(connections)]
     try:
-        return drive({one.socket.fileno(): one for one in opened}, seconds)
+        return drive({connection.socket.fileno(): connection for connection in opened}, seconds)
     finally:
-        for one in opened:
-            one.socket.close()
+        for connection in opened:
+            connection.socket.close()
 
 
 class Connection:
-    """A connection that waits for one answer at a time."""
+    """A connection with one request at a time."""
 
     def __init__(self, port: int, request: bytes) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
+        self.socket = socket.create_connection(("127.0.0.1", port), TIMEOUT)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket.settimeout(None)  # Python's own timeouts cost a system call for each read
-        patience = struct.pack("ll", int(PATIENCE), 0)
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, patience)
+        self.socket.settimeout(None)  # Python's timeouts would cost a system call per read
+        timeout = struct.pack("ll", int(TIMEOUT), 0)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
         self.request = request
         self.started = 0.0
         self.received = b""
-        self.size = 0  # bytes of the last whole answer
+        self.size = 0  # bytes of the last complete response
         self.answer = b""
 
     def send(self) -> None:
@@ -86,22 +85,22 @@ class Connection:
         self.socket.sendall(self.request)
 
     def receive(self) -> bool:
-        """Take what came; whether the answer is whole. ``ConnectionError`` where it broke off."""
-        size = self.socket.recv_into(READ)
+        """Receive data; returns whether the response is complete. Raises ``ConnectionError``."""
+        size = self.socket.recv_into(BUFFER)
         if not size:
             raise ConnectionError("the server closed the connection")
-        data = bytes(READ[:size])
+        data = bytes(BUFFER[:size])
         self.received = self.received + data if self.received else data
-        # Answers to one request are mostly of one size: then nothing is parsed.
-        if len(self.received) != self.size and not is_whole(self.received):
+        # Responses mostly have the same size; then there is no need to parse them.
+        if len(self.received) != self.size and not is_complete(self.received):
             return False
         self.size = len(self.received)
         self.answer, self.received = self.received, b""
         return True
 
 
-def is_whole(received: bytes) -> bool:
-    """Whether an answer is complete, by its Content-Length or its last chunk."""
+def is_complete(received: bytes) -> bool:
+    """Whether a response is complete, judged by Content-Length or the last chunk."""
     end = received.find(HEAD_END)
     if end < 0:
         return False
@@ -118,13 +117,13 @@ def drive(connections: dict[int, Connection], seconds: float) -> Sample:
     poll = select.epoll()
     for number in connections:
         poll.register(number, select.EPOLLIN)
-    begun, cpu = perf_counter(), process_time()
-    end = begun + seconds
+    started, cpu = perf_counter(), process_time()
+    end = started + seconds
     for connection in connections.values():
         connection.send()
     waiting = set(connections)
     while waiting:
-        events = poll.poll(PATIENCE)
+        events = poll.poll(TIMEOUT)
         if not events:
             break
         for number, _ in events:
@@ -150,12 +149,12 @@ def drive(connections: dict[int, Connection], seconds: float) -> Sample:
     sample.errors += len(waiting)
     sample.seconds = seconds
     sample.load_cpu = process_time() - cpu
-    sample.last = [body_of(one.answer) for one in connections.values()]
+    sample.last = [body_of(connection.answer) for connection in connections.values()]
     return sample
 
 
 def body_of(answer: bytes) -> bytes:
-    """The body of a whole answer, chunks put together."""
+    """The body of a complete response, with chunks joined."""
     head, _, body = answer.partition(HEAD_END)
     if b"\r\ncontent-length:" in head.lower():
         return body

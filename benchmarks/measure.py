@@ -1,8 +1,8 @@
-"""A run: every system installed, started, checked and loaded, in turns that are shuffled.
+"""Installs, starts, verifies and loads every system, in shuffled order.
 
-The servers of a model are all up at the same time, and idle but for the one that is loaded; so the
-turns of a round follow each other within seconds, and what disturbs the machine disturbs all. What
-they take of the CPU while they idle is measured, and who takes much is stopped between its turns.
+All servers of a model run at the same time, but only one is under load, so the measurements of a
+round follow each other within seconds and disturbances affect all systems. Servers that use much
+CPU while idle are paused between their turns.
 """
 
 import gc
@@ -22,25 +22,25 @@ from benchmarks import environments, load
 from benchmarks.environments import PEERS, ROOT, SECRETS, InstallError, with_path
 from benchmarks.processes import Server, busy_seconds, start
 from benchmarks.results import (
-    Asked,
     Machine,
     Measurement,
-    Participant,
     Results,
     Round,
+    ScenarioInfo,
+    SystemInfo,
     medians,
     quantile,
 )
-from benchmarks.scenarios import Answer, Rows, Scenario, fault, read_answer
+from benchmarks.scenarios import Answer, Rows, Scenario, find_mismatch, read_answer
 from benchmarks.systems import OURS, System
 
 IDLE_SECONDS = 2.0
-RESTLESS = 0.02  # of a core
-KNOWN = (0, 77, 140)  # single rows that are checked
+IDLE_CPU_LIMIT = 0.02  # of a core; servers above it are paused
+CHECKED_ROWS = (0, 77, 140)  # verified one by one
 
 
 class WrongAnswerError(Exception):
-    """A system answers something else than the model."""
+    """A system's prediction differs from the model's."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Plan:
 
 @dataclass
 class Installed:
-    """A system that can be started."""
+    """An installed system."""
 
     system: System
     folder: Path
@@ -68,16 +68,16 @@ class Installed:
 
 
 @dataclass
-class Known:
-    """Rows, and what is right for them."""
+class Reference:
+    """Sample rows and their expected predictions."""
 
     rows: Rows
     answer: Answer
 
 
 @dataclass
-class Journal:
-    """What was measured so far."""
+class Recorder:
+    """The measurements so far."""
 
     rounds: dict[tuple[str, str], list[Round]] = field(default_factory=dict)
     cold_start: list[tuple[str, str, float]] = field(default_factory=list)
@@ -89,21 +89,21 @@ class Journal:
 
 
 def measure(plan: Plan) -> Results:
-    components = environments.written_components()
-    service, ours = environments.make_ours(plan.cache, components)
+    components = environments.existing_components()
+    service, ours = environments.make_service(plan.cache, components)
     names = {"sklearn": "iris", "torch": "mlp"}
     models = [names[component] for component in components if component in names]
     installed, missing = install(plan, service, ours)
-    known = export(plan.cache, service, ours, models)
-    scenarios = [one for one in plan.scenarios if one.model in models]
-    journal = Journal()
+    reference = export(plan.cache, service, ours, models)
+    scenarios = [scenario for scenario in plan.scenarios if scenario.model in models]
+    recorder = Recorder()
     shuffle = random.Random(plan.seed)
     for launch in range(plan.launches):
         for model in models:
-            of_model = [one for one in scenarios if one.model == model]
+            of_model = [scenario for scenario in scenarios if scenario.model == model]
             if of_model:
                 print(f"→ {model}, start {launch + 1} of {plan.launches}", flush=True)
-                run_model(plan, installed, of_model, known[model], journal, shuffle)
+                measure_model(plan, installed, of_model, reference[model], recorder, shuffle)
     return Results(
         date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         commit=commit(),
@@ -114,25 +114,25 @@ def measure(plan: Plan) -> Results:
         bursts=plan.bursts,
         machine=machine(),
         scenarios=[
-            Asked(
-                name=one.name,
-                title=one.title,
-                model=one.model,
-                rows=one.rows,
-                connections=one.connections,
+            ScenarioInfo(
+                name=scenario.name,
+                title=scenario.title,
+                model=scenario.model,
+                rows=scenario.rows,
+                connections=scenario.connections,
             )
-            for one in scenarios
+            for scenario in scenarios
         ],
-        systems=[describe(one, installed, missing, journal) for one in plan.systems],
+        systems=[describe(system, installed, missing, recorder) for system in plan.systems],
         measurements=[
             Measurement(system=system, scenario=scenario, rounds=rounds)
-            for (system, scenario), rounds in journal.rounds.items()
+            for (system, scenario), rounds in recorder.rounds.items()
         ],
     )
 
 
 def install(plan: Plan, service: Path, ours: Path) -> tuple[dict[str, Installed], dict[str, str]]:
-    """The systems that have a server of their own; and why others are missing."""
+    """Install the systems with their own server; also returns why others could not be installed."""
     found: dict[str, Installed] = {}
     missing: dict[str, str] = {}
     models = plan.cache / "models"
@@ -165,7 +165,7 @@ def install(plan: Plan, service: Path, ours: Path) -> tuple[dict[str, Installed]
     return found, missing
 
 
-def export(cache: Path, service: Path, ours: Path, models: list[str]) -> dict[str, Known]:
+def export(cache: Path, service: Path, ours: Path, models: list[str]) -> dict[str, Reference]:
     folder = cache / "models"
     script = str(Path(__file__).parent / "export.py")
     python = str(environments.bin_of(ours) / "python")
@@ -173,102 +173,104 @@ def export(cache: Path, service: Path, ours: Path, models: list[str]) -> dict[st
         [python, script, str(service), str(folder), *models],
         environment={"PYTHONPATH": str(PEERS), "MODELS": str(folder)},
     )
-    known = {}
+    reference = {}
     for model in models:
         document = json.loads((folder / f"{model}.json").read_text())
         answer = [(index, confidence) for index, confidence in document["answer"]]
-        known[model] = Known(document["rows"], answer)
-    return known
+        reference[model] = Reference(document["rows"], answer)
+    return reference
 
 
-def run_model(
+def measure_model(
     plan: Plan,
     installed: dict[str, Installed],
     scenarios: list[Scenario],
-    known: Known,
-    journal: Journal,
+    reference: Reference,
+    recorder: Recorder,
     shuffle: random.Random,
 ) -> None:
-    """Start the servers of a model, and let each system have its turns."""
+    """Start the servers of a model and measure each system in all rounds."""
     model = scenarios[0].model
     with ExitStack() as stack:
         servers: dict[str, Server] = {}
-        of_model = [name for name, one in installed.items() if model in one.commands]
+        of_model = [name for name, system in installed.items() if model in system.commands]
         for name in shuffle.sample(of_model, len(of_model)):
-            servers[name] = stack.enter_context(started(installed[name], scenarios[0], known))
-            journal.cold_start.append((name, model, servers[name].cold_start))
-        systems = [one for one in plan.systems if one.server in servers]
+            servers[name] = stack.enter_context(started(installed[name], scenarios[0], reference))
+            recorder.cold_start.append((name, model, servers[name].cold_start))
+        systems = [system for system in plan.systems if system.server in servers]
         for system in systems:
             for scenario in scenarios:
-                if system.takes_part(scenario):
+                if system.supports(scenario):
                     port = servers[system.server].port
-                    check(system, scenario, port, known)
-                    send(system, scenario, port, known, plan.seconds / 2, 1)
-        watch_idle(servers, model, journal)
+                    check(system, scenario, port, reference)
+                    send(system, scenario, port, reference, plan.seconds / 2, 1)
+        measure_idle(servers, model, recorder)
         for _ in range(plan.rounds):
             for scenario in shuffle.sample(scenarios, len(scenarios)):
                 for system in shuffle.sample(systems, len(systems)):
-                    if system.takes_part(scenario):
-                        with others_at_rest(servers, system.server, journal):
-                            one = take_turn(plan, system, scenario, servers[system.server], known)
-                        journal.rounds.setdefault((system.name, scenario.name), []).append(one)
-                        print(f"  {line(system, scenario, one)}", flush=True)
+                    if system.supports(scenario):
+                        with pause_others(servers, system.server, recorder):
+                            result = measure_round(
+                                plan, system, scenario, servers[system.server], reference
+                            )
+                        recorder.rounds.setdefault((system.name, scenario.name), []).append(result)
+                        print(f"  {line(system, scenario, result)}", flush=True)
         for name, server in servers.items():
-            journal.pss.append((name, model, server.pss()))
+            recorder.pss.append((name, model, server.pss()))
 
 
-def take_turn(
-    plan: Plan, system: System, scenario: Scenario, server: Server, known: Known
+def measure_round(
+    plan: Plan, system: System, scenario: Scenario, server: Server, reference: Reference
 ) -> Round:
-    check(system, scenario, server.port, known)
-    cpu, busy, begun = server.cpu(), busy_seconds(), time.perf_counter()
-    sample = send(system, scenario, server.port, known, plan.seconds, plan.bursts)
+    check(system, scenario, server.port, reference)
+    cpu, busy, started_at = server.cpu(), busy_seconds(), time.perf_counter()
+    sample = send(system, scenario, server.port, reference, plan.seconds, plan.bursts)
     cpu, busy = server.cpu() - cpu, busy_seconds() - busy
     cores = len(os.sched_getaffinity(0))
-    others = (busy - cpu - sample.load_cpu) / (time.perf_counter() - begun) / cores
+    others = (busy - cpu - sample.load_cpu) / (time.perf_counter() - started_at) / cores
     return summarise(sample, cpu, others)
 
 
 @contextmanager
-def others_at_rest(servers: dict[str, Server], active: str, journal: Journal) -> Iterator[None]:
-    """Stop the servers that take CPU with nothing to do, but for the one whose turn it is."""
-    restless = {name for name, _, share in journal.idle if share > RESTLESS}
+def pause_others(servers: dict[str, Server], active: str, recorder: Recorder) -> Iterator[None]:
+    """Pause servers that use CPU while idle, except the active one."""
+    busy = {name for name, _, share in recorder.idle if share > IDLE_CPU_LIMIT}
     with ExitStack() as stack:
-        for name in restless & servers.keys() - {active}:
+        for name in busy & servers.keys() - {active}:
             stack.enter_context(servers[name].paused())
         yield
 
 
 @contextmanager
-def started(one: Installed, scenario: Scenario, known: Known) -> Iterator[Server]:
-    form = one.system.form(scenario)
-    body = form.encode(known.rows[: scenario.rows])
-    environment = dict(one.environment)
-    if one.system.peer == "mlserver":
+def started(installed: Installed, scenario: Scenario, reference: Reference) -> Iterator[Server]:
+    form = installed.system.form(scenario)
+    body = form.encode(reference.rows[: scenario.rows])
+    environment = dict(installed.environment)
+    if installed.system.peer == "mlserver":
         environment |= mlserver_ports()
-    ask = (form.path, body, form.content_type)
-    with start(one.commands[scenario.model], one.folder, environment, ask) as server:
+    probe = (form.path, body, form.content_type)
+    with start(installed.commands[scenario.model], installed.folder, environment, probe) as server:
         yield server
 
 
-def check(system: System, scenario: Scenario, port: int, known: Known) -> None:
-    """Ask for known rows; ``WrongAnswerError``."""
+def check(system: System, scenario: Scenario, port: int, reference: Reference) -> None:
+    """Verify the predictions for reference rows; raises ``WrongAnswerError``."""
     form = system.form(scenario)
-    starts = [0] if scenario.rows > 1 else list(KNOWN)
+    starts = [0] if scenario.rows > 1 else list(CHECKED_ROWS)
     for first in starts:
-        rows = known.rows[first : first + scenario.rows]
+        rows = reference.rows[first : first + scenario.rows]
         request = load.build_request(form.path, form.encode(rows), form.content_type)
         sample = load.burst(port, request, 1, 0)
-        answer = known.answer[first : first + scenario.rows]
+        answer = reference.answer[first : first + scenario.rows]
         compare(system, scenario, sample, answer)
 
 
 def send(
-    system: System, scenario: Scenario, port: int, known: Known, seconds: float, bursts: int
+    system: System, scenario: Scenario, port: int, reference: Reference, seconds: float, bursts: int
 ) -> load.Sample:
-    """Load the system, and check the last answer of each connection; ``WrongAnswerError``."""
+    """Load a system and verify the last responses; raises ``WrongAnswerError``."""
     form = system.form(scenario)
-    body = form.encode(known.rows[: scenario.rows])
+    body = form.encode(reference.rows[: scenario.rows])
     request = load.build_request(form.path, body, form.content_type)
     gc.collect()
     gc.disable()
@@ -277,7 +279,7 @@ def send(
     finally:
         gc.enable()
     if not sample.errors:
-        compare(system, scenario, sample, known.answer[: scenario.rows])
+        compare(system, scenario, sample, reference.answer[: scenario.rows])
     return sample
 
 
@@ -288,7 +290,7 @@ def compare(system: System, scenario: Scenario, sample: load.Sample, expected: A
         )
     for body in set(sample.last):
         try:
-            wrong = fault(read_answer(body), expected)
+            wrong = find_mismatch(read_answer(body), expected)
         except ValueError as error:
             wrong = str(error)
         if wrong:
@@ -296,7 +298,12 @@ def compare(system: System, scenario: Scenario, sample: load.Sample, expected: A
 
 
 def summarise(sample: load.Sample, cpu: float, others: float) -> Round:
-    """``cpu``: seconds of the server's processes; ``others``: of all cores, what is not ours."""
+    """Summarise a round.
+
+    Args:
+        cpu: CPU seconds of the server's processes.
+        others: share of all cores that other processes used.
+    """
     ordered = sorted(sample.latencies)
     return Round(
         requests_per_s=round(sample.answers / sample.seconds, 1),
@@ -309,40 +316,40 @@ def summarise(sample: load.Sample, cpu: float, others: float) -> Round:
     )
 
 
-def line(system: System, scenario: Scenario, one: Round) -> str:
-    faults = f", {one.errors} errors" if one.errors else ""
-    rate = f"{one.requests_per_s:9.0f}/s  p50 {one.p50_ms:8.2f}  p99 {one.p99_ms:8.2f} ms"
-    rate += f"  CPU {one.cpu_ms:7.2f} ms"
+def line(system: System, scenario: Scenario, result: Round) -> str:
+    faults = f", {result.errors} errors" if result.errors else ""
+    rate = f"{result.requests_per_s:9.0f}/s  p50 {result.p50_ms:8.2f}  p99 {result.p99_ms:8.2f} ms"
+    rate += f"  CPU {result.cpu_ms:7.2f} ms"
     return f"{scenario.name:14} {system.name:14} {rate}{faults}"
 
 
-def watch_idle(servers: dict[str, Server], model: str, journal: Journal) -> None:
+def measure_idle(servers: dict[str, Server], model: str, recorder: Recorder) -> None:
     time.sleep(1)
     before = {name: server.cpu() for name, server in servers.items()}
     time.sleep(IDLE_SECONDS)
     for name, server in servers.items():
-        journal.idle.append((name, model, (server.cpu() - before[name]) / IDLE_SECONDS))
+        recorder.idle.append((name, model, (server.cpu() - before[name]) / IDLE_SECONDS))
 
 
 def describe(
-    system: System, installed: dict[str, Installed], missing: dict[str, str], journal: Journal
-) -> Participant:
+    system: System, installed: dict[str, Installed], missing: dict[str, str], recorder: Recorder
+) -> SystemInfo:
     found = installed.get(system.server)
-    return Participant(
+    return SystemInfo(
         name=system.name,
         title=system.title,
         setup=system.setup,
         versions=found.versions if found and not system.variant_of else {},
         unavailable=missing.get(system.server),
-        cold_start_s=journal.of(journal.cold_start, system.name),
-        pss_mb=journal.of(journal.pss, system.name),
-        idle_cpu=journal.of(journal.idle, system.name),
+        cold_start_s=recorder.of(recorder.cold_start, system.name),
+        pss_mb=recorder.of(recorder.pss, system.name),
+        idle_cpu=recorder.of(recorder.idle, system.name),
     )
 
 
 def machine() -> Machine:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
-    cpu = next((one.split(":", 1)[1].strip() for one in lines if "model name" in one), "unknown")
+    cpu = next((line.split(":", 1)[1].strip() for line in lines if "model name" in line), "unknown")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     return Machine(
         cpu=cpu,
@@ -354,7 +361,7 @@ def machine() -> Machine:
 
 
 def commit() -> str:
-    """The short hash of what was measured, with a + where files differ from it."""
+    """The short hash of the current commit, with a ``+`` if there are uncommitted changes."""
     git = ["git", "-C", str(ROOT)]
     head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
     paths = ["template", "copier.yml", "benchmarks", ":!benchmarks/results"]

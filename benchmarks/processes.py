@@ -1,4 +1,4 @@
-"""Servers: started, looked at through /proc, and stopped."""
+"""Starts, monitors (through /proc) and stops servers."""
 
 import os
 import signal
@@ -15,25 +15,25 @@ from pathlib import Path
 TICKS = os.sysconf("SC_CLK_TCK")
 START_TIMEOUT = 120.0  # seconds
 STOP_TIMEOUT = 20.0  # seconds
-#: Left to each system, whatever stands in the environment of whoever measures.
+#: Variables that are not inherited, so that each system uses its own defaults.
 THREADS = {"OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"}
 
 
 class StartError(Exception):
-    """A server did not start; the message says how to see why."""
+    """A server did not start; the message has the command to reproduce it."""
 
 
 @dataclass
 class Server:
-    """A server with all its processes, which have a session of their own."""
+    """A server and its processes, which run in their own session."""
 
     process: "subprocess.Popen[bytes]"
     port: int
-    cold_start: float  # seconds from the start to the first answer
+    cold_start: float  # seconds from the start to the first response
 
     @property
     def processes(self) -> list[int]:
-        """Its session, and what any of them started in another."""
+        """The processes of its session, and their children in other sessions."""
         stats = {pid: stat_of(pid) for pid in all_processes()}
         found = {pid for pid, stat in stats.items() if stat and int(stat[3]) == self.process.pid}
         size = 0
@@ -43,16 +43,16 @@ class Server:
         return sorted(found)
 
     def pss(self) -> float:
-        """MB, pages that processes share counted once."""
+        """Proportional set size in MB: shared pages count once."""
         return sum(map(pss_of, self.processes)) / 1e6
 
     def cpu(self) -> float:
-        """Seconds of CPU that its processes have taken."""
+        """CPU seconds of its processes."""
         return sum(map(cpu_of, self.processes))
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """No process of it runs in the block."""
+        """Suspend its processes during the block."""
         self.signal(signal.SIGSTOP, self.processes)
         try:
             yield
@@ -65,7 +65,7 @@ class Server:
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(STOP_TIMEOUT)
         left = [pid for pid in processes if pid in set(all_processes())]
-        self.signal(signal.SIGKILL, left)  # none, where the server is well behaved
+        self.signal(signal.SIGKILL, left)  # none if the server is well-behaved
         self.process.wait()
 
     def signal(self, number: signal.Signals, processes: list[int]) -> None:
@@ -79,7 +79,7 @@ def all_processes() -> Iterator[int]:
 
 
 def stat_of(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat after the name; empty where the process is gone."""
+    """The fields of /proc/PID/stat after the name; empty if the process has ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -92,14 +92,14 @@ def cpu_of(pid: int) -> float:
 
 
 def busy_seconds() -> float:
-    """CPU that the whole machine has used, all cores together."""
+    """CPU seconds used by the whole machine, over all cores."""
     fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
     user, nice, system, _, _, irq, softirq, steal = map(int, fields)
     return (user + nice + system + irq + softirq + steal) / TICKS
 
 
 def pss_of(pid: int) -> int:
-    """Bytes."""
+    """Proportional set size in bytes."""
     try:
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except OSError:
@@ -109,26 +109,29 @@ def pss_of(pid: int) -> int:
 
 
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
         return port
 
 
 @contextmanager
 def start(
-    command: str, folder: Path, environment: dict[str, str], ask: tuple[str, bytes, str]
+    command: str, folder: Path, environment: dict[str, str], probe: tuple[str, bytes, str]
 ) -> Iterator[Server]:
-    """A server that answers; it is stopped at the end.
+    """Start a server, wait until it is ready, and stop it after the block.
 
     Args:
-        command: for the shell; ``$PORT`` is the port that it has to listen on.
-        ask: path, body and content type of a request that it answers with 200 when it is ready.
+        command: a shell command; ``$PORT`` is the port to listen on.
+        probe: path, body and content type of a request that returns 200 when the server is ready.
+
+    Raises:
+        StartError: it did not become ready in time.
     """
     port = free_port()
     environment = {name: value.replace("$PORT", str(port)) for name, value in environment.items()}
     environment["PORT"] = str(port)
-    begun = time.perf_counter()
+    started = time.perf_counter()
     process = subprocess.Popen(
         ["/bin/sh", "-c", f"exec {command}"],
         cwd=folder,
@@ -141,12 +144,12 @@ def start(
     )
     server = Server(process, port, 0.0)
     try:
-        while not answers(port, *ask):
-            if process.poll() is not None or time.perf_counter() - begun > START_TIMEOUT:
-                given = " ".join(f"{name}='{value}'" for name, value in environment.items())
-                raise StartError(f"it does not answer; see why: cd {folder} && {given} {command}")
+        while not answers(port, *probe):
+            if process.poll() is not None or time.perf_counter() - started > START_TIMEOUT:
+                variables = " ".join(f"{name}='{value}'" for name, value in environment.items())
+                raise StartError(f"no response; to reproduce: cd {folder} && {variables} {command}")
             time.sleep(0.01)
-        server.cold_start = time.perf_counter() - begun
+        server.cold_start = time.perf_counter() - started
         yield server
     finally:
         server.stop()

@@ -1,18 +1,18 @@
-"""A run in words, tables and bars: for the terminal, and for the two READMEs."""
+"""Reports of the results for the terminal and the two READMEs."""
 
 import re
 from pathlib import Path
 
 from benchmarks.chart import draw
 from benchmarks.figures import Figure, figures
-from benchmarks.results import LATEST, Measurement, Participant, Results, ratio
+from benchmarks.results import LATEST, Measurement, Results, SystemInfo, ratio
 from benchmarks.systems import FASTAPI, MOSEC_TUNED, SAMPLE
 
 HERE = Path(__file__).parent
 CHART = LATEST.with_suffix(".svg")
 README, DETAILS = HERE.parent / "README.md", HERE / "README.md"
 COMPARED = ((SAMPLE, "× sample code"), (FASTAPI, "× FastAPI"), (MOSEC_TUNED, "× mosec tuned"))
-DISTURBED = 0.05  # of all cores
+DISTURBED = 0.05  # share of all cores used by other processes
 PACKAGES = (
     *("bentoml", "fastapi", "flask", "granian", "gunicorn", "litserve", "mlserver", "mosec"),
     *("numpy", "onnxruntime", "pydantic", "scikit-learn", "torch", "uvicorn"),
@@ -20,7 +20,7 @@ PACKAGES = (
 
 
 def write(results: Results) -> None:
-    """Draw the chart, and put what was measured in the place that each README has for it."""
+    """Update the chart and the measurements in both READMEs."""
     CHART.write_text(draw(results))
     fill(README, summary(results))
     fill(DETAILS, details(results))
@@ -31,25 +31,27 @@ def fill(page: Path, content: str) -> None:
 
 
 def filled(page: str, content: str) -> str:
-    """The page with ``content`` between its marks."""
+    """Replace what is between a page's markers with ``content``."""
     begin, end = "<!-- measured -->", "<!-- /measured -->"
     new, count = re.subn(
         f"{begin}.*{end}", lambda _: f"{begin}\n\n{content}\n\n{end}", page, flags=re.DOTALL
     )
     if count != 1:
-        raise ValueError("the page has no place for what was measured")
+        raise ValueError("the page has no markers for the measurements")
     return new
 
 
 def describe(results: Results) -> str:
-    """For the terminal: the promises, and what speaks against the run itself."""
-    lines = [describe_figure(one) for one in figures(results)]
+    """A report for the terminal: the targets, and problems of the run."""
+    lines = [describe_figure(figure) for figure in figures(results)]
     lines += [
-        f"{one.title}: {one.unavailable}" for one in results.systems if one.unavailable is not None
+        f"{system.title}: {system.unavailable}"
+        for system in results.systems
+        if system.unavailable is not None
     ]
     lines.append(conditions(results))
     if results.errors:
-        lines.append(f"{results.errors} answers were errors: this run proves nothing.")
+        lines.append(f"{results.errors} responses were errors, so this run is invalid.")
     return "\n".join(lines)
 
 
@@ -62,13 +64,15 @@ def measured(figure: Figure) -> str:
 
 
 def summary(results: Results) -> str:
-    """For the README."""
-    rows = [[one.text, one.bar, measured(one), one.verdict] for one in figures(results)]
+    """The section in the README."""
+    rows = [
+        [figure.text, figure.bar, measured(figure), figure.verdict] for figure in figures(results)
+    ]
     return table(["", "promised", "measured", ""], rows) + "\n\n" + conditions(results)
 
 
 def conditions(results: Results) -> str:
-    rounds = max((len(one.rounds) for one in results.measurements), default=0)
+    rounds = max((len(measurement.rounds) for measurement in results.measurements), default=0)
     machine = results.machine
     kind = "A quick run" if results.quick else "A run"
     disturbed = (
@@ -85,7 +89,7 @@ def conditions(results: Results) -> str:
 
 
 def details(results: Results) -> str:
-    """For the benchmark's own README: every number."""
+    """The section in the README of the benchmarks: all numbers."""
     parts = [conditions(results)]
     for scenario in results.scenarios:
         parts.append(f"### {scenario.title}\n\n{scenario_table(results, scenario.name)}")
@@ -95,14 +99,20 @@ def details(results: Results) -> str:
 
 
 def scenario_table(results: Results, scenario: str) -> str:
-    found = [one for one in results.measurements if one.scenario == scenario]
-    titles = {one.name: one.title for one in results.systems}
+    found = [
+        measurement for measurement in results.measurements if measurement.scenario == scenario
+    ]
+    titles = {system.name: system.title for system in results.systems}
     rows = []
-    for one in sorted(found, key=lambda one: -one.requests_per_s):
-        compared = [against(one, results.find(other, scenario)) for other, _ in COMPARED]
-        rate = f"{one.requests_per_s:,.0f}"
-        times = [f"{one.p50_ms:.2f}", f"{one.p99_ms:.2f}", f"{one.cpu_ms:.2f}"]
-        rows.append([titles[one.system], rate, *times, *compared, str(one.errors)])
+    for measurement in sorted(found, key=lambda measurement: -measurement.requests_per_s):
+        compared = [against(measurement, results.find(other, scenario)) for other, _ in COMPARED]
+        rate = f"{measurement.requests_per_s:,.0f}"
+        times = [
+            f"{measurement.p50_ms:.2f}",
+            f"{measurement.p99_ms:.2f}",
+            f"{measurement.cpu_ms:.2f}",
+        ]
+        rows.append([titles[measurement.system], rate, *times, *compared, str(measurement.errors)])
     heads = [
         "",
         "requests/s",
@@ -115,28 +125,28 @@ def scenario_table(results: Results, scenario: str) -> str:
     return table(heads, rows)
 
 
-def against(one: Measurement, other: Measurement | None) -> str:
-    found = ratio(one, other) if other else None
+def against(measurement: Measurement, other: Measurement | None) -> str:
+    found = ratio(measurement, other) if other else None
     return "–" if found is None else f"{found:.2f}"
 
 
 def servers(results: Results) -> str:
     heads = ["", "set up", "memory MB", "cold start s", "idle, % of a core"]
-    own = [one for one in results.systems if one.cold_start_s or one.unavailable]
-    return table(heads, [server_row(one) for one in own]) + (
+    own = [system for system in results.systems if system.cold_start_s or system.unavailable]
+    return table(heads, [server_row(system) for system in own]) + (
         "\n\nTwo numbers are those of the iris model and of the perceptron."
     )
 
 
-def server_row(one: Participant) -> list[str]:
-    if one.unavailable:
-        return [one.title, one.unavailable, "–", "–", "–"]
+def server_row(system: SystemInfo) -> list[str]:
+    if system.unavailable:
+        return [system.title, system.unavailable, "–", "–", "–"]
     return [
-        one.title,
-        one.setup,
-        both(one.pss_mb, "{:.0f}"),
-        both(one.cold_start_s, "{:.1f}"),
-        both({model: share * 100 for model, share in one.idle_cpu.items()}, "{:.1f}"),
+        system.title,
+        system.setup,
+        both(system.pss_mb, "{:.0f}"),
+        both(system.cold_start_s, "{:.1f}"),
+        both({model: share * 100 for model, share in system.idle_cpu.items()}, "{:.1f}"),
     ]
 
 
@@ -146,11 +156,11 @@ def both(values: dict[str, float], form: str) -> str:
 
 def versions(results: Results) -> str:
     rows = []
-    for one in results.systems:
-        known = {name.lower(): version for name, version in one.versions.items()}
+    for system in results.systems:
+        known = {name.lower(): version for name, version in system.versions.items()}
         listed = ", ".join(f"{name} {known[name]}" for name in PACKAGES if name in known)
         if listed:
-            rows.append([one.title, listed])
+            rows.append([system.title, listed])
     return table(["", ""], rows) + "\n\n`results/latest.json` has the version of every package."
 
 

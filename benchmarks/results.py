@@ -1,4 +1,4 @@
-"""What a run measured, as it stands in ``results/latest.json``."""
+"""The format of ``results/latest.json``."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -21,35 +21,33 @@ class Machine(Document):
     python: str
 
 
-class Participant(Document):
-    """A system, and what was measured of its server as a whole, by model."""
+class SystemInfo(Document):
+    """A system, and the measurements of its server by model."""
 
     name: str
     title: str
     setup: str
     versions: dict[str, str] = {}
-    unavailable: str | None = None  # why it did not take part
-    cold_start_s: dict[str, float] = {}  # from the start to the first answer; median
-    pss_mb: dict[str, float] = {}  # of all processes, after the load; median
-    idle_cpu: dict[str, float] = {}  # of a core, with no request
+    unavailable: str | None = None  # the reason if it was not measured
+    cold_start_s: dict[str, float] = {}  # until the first response; median
+    pss_mb: dict[str, float] = {}  # of all processes after the load; median
+    idle_cpu: dict[str, float] = {}  # share of a core without requests; median
 
 
 class Round(Document):
-    """One turn of a system in a scenario."""
+    """One measurement of a system in a scenario."""
 
     requests_per_s: float
     p50_ms: float
     p99_ms: float
     errors: int
-    cpu_ms: float = Field(description="of the server's processes, for an answer")
-    load_cpu: float = Field(description="of a core, that the load took")
-    others_cpu: float = Field(
-        default=0.0, description="of all cores, that anything else took meanwhile"
-    )
+    cpu_ms: float = Field(description="CPU time of the server's processes per response")
+    load_cpu: float = Field(description="share of a core used by the load generator")
+    others_cpu: float = Field(default=0.0, description="share of all cores used by other processes")
 
 
 class Measurement(Document):
-    """A system in a scenario; its rounds are those of the same place in other systems."""
+    """The rounds of a system in a scenario. Rounds with the same index ran side by side."""
 
     system: str
     scenario: str
@@ -57,26 +55,26 @@ class Measurement(Document):
 
     @property
     def requests_per_s(self) -> float:
-        return median(one.requests_per_s for one in self.rounds)
+        return median(r.requests_per_s for r in self.rounds)
 
     @property
     def p50_ms(self) -> float:
-        return median(one.p50_ms for one in self.rounds)
+        return median(r.p50_ms for r in self.rounds)
 
     @property
     def p99_ms(self) -> float:
-        return median(one.p99_ms for one in self.rounds)
+        return median(r.p99_ms for r in self.rounds)
 
     @property
     def cpu_ms(self) -> float:
-        return median(one.cpu_ms for one in self.rounds)
+        return median(r.cpu_ms for r in self.rounds)
 
     @property
     def errors(self) -> int:
-        return sum(one.errors for one in self.rounds)
+        return sum(r.errors for r in self.rounds)
 
 
-class Asked(Document):
+class ScenarioInfo(Document):
     """A scenario."""
 
     name: str
@@ -93,45 +91,49 @@ class Results(Document):
     quick: bool
     seed: int
     launches: int
-    seconds: float = Field(description="of load in each round")
-    bursts: int = Field(description="of a round, each with new connections")
+    seconds: float = Field(description="duration of the load in each round")
+    bursts: int = Field(description="bursts per round, each with new connections")
     machine: Machine
-    scenarios: list[Asked]
-    systems: list[Participant]
+    scenarios: list[ScenarioInfo]
+    systems: list[SystemInfo]
     measurements: list[Measurement]
 
     def find(self, system: str, scenario: str) -> Measurement | None:
         found = (
-            one for one in self.measurements if (one.system, one.scenario) == (system, scenario)
+            measurement
+            for measurement in self.measurements
+            if (measurement.system, measurement.scenario) == (system, scenario)
         )
         return next(found, None)
 
-    def system(self, name: str) -> Participant | None:
-        return next((one for one in self.systems if one.name == name), None)
+    def system(self, name: str) -> SystemInfo | None:
+        return next((system for system in self.systems if system.name == name), None)
 
     @property
     def errors(self) -> int:
-        return sum(one.errors for one in self.measurements)
+        return sum(measurement.errors for measurement in self.measurements)
 
     @property
     def others_cpu(self) -> float:
-        """Of all cores, that had nothing to do with the benchmark; median."""
-        shares = [one.others_cpu for measured in self.measurements for one in measured.rounds]
+        """Share of all cores used by other processes; median."""
+        shares = [r.others_cpu for measurement in self.measurements for r in measurement.rounds]
         return median(shares) if shares else 0.0
 
 
 def quantile(ordered: list[float], share: float) -> float:
-    """The nearest rank: of 100 values, 0.99 gives the 99th. 0 where there is none."""
+    """The nearest-rank quantile: of 100 values, 0.99 gives the 99th. 0 without values."""
     if not ordered:
         return 0.0
     return ordered[max(0, -int(-share * len(ordered) // 1) - 1)]
 
 
 def ratio(
-    one: Measurement, other: Measurement, of: Callable[[Round], float] = lambda r: r.requests_per_s
+    measurement: Measurement,
+    other: Measurement,
+    of: Callable[[Round], float] = lambda r: r.requests_per_s,
 ) -> float | None:
-    """The median of the ratios of the same rounds; None where nothing can be compared."""
-    pairs = zip(one.rounds, other.rounds, strict=True)
+    """The median of the ratios of corresponding rounds; None if there is nothing to compare."""
+    pairs = zip(measurement.rounds, other.rounds, strict=True)
     ratios = [of(mine) / of(theirs) for mine, theirs in pairs if of(theirs)]
     return median(ratios) if ratios else None
 
@@ -146,8 +148,8 @@ def save(results: Results, path: Path = LATEST) -> None:
 
 
 def medians(values: Iterable[tuple[str, float]]) -> dict[str, float]:
-    """Key → median of its values, rounded to what is worth reading."""
+    """Key → median of its values, rounded to three digits."""
     by_key: dict[str, list[float]] = {}
     for key, value in values:
         by_key.setdefault(key, []).append(value)
-    return {key: round(median(all_of_it), 3) for key, all_of_it in by_key.items()}
+    return {key: round(median(listed), 3) for key, listed in by_key.items()}

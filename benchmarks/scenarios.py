@@ -1,4 +1,4 @@
-"""What is asked, and what a right answer is."""
+"""The scenarios, the formats of requests, and the verification of predictions."""
 
 import json
 import struct
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 Rows = list[list[float]]
-#: Index of the likeliest class, and its probability.
+#: Index and probability of the most likely class, for each row.
 Answer = list[tuple[int, float]]
 
-TOLERANCE = 1e-4  # of a probability: single precision, whatever the order of the sums
+TOLERANCE = 1e-4  # of a probability, in single precision
 NPY = "application/x-npy"
 JSON = "application/json"
 
@@ -19,7 +19,7 @@ JSON = "application/json"
 class Scenario:
     name: str
     model: str  # iris or mlp
-    rows: int  # of a request
+    rows: int  # per request
     connections: int
 
     @property
@@ -38,8 +38,8 @@ SCENARIOS = [
 
 
 @dataclass(frozen=True)
-class Form:
-    """How a system wants to be asked. ``encode`` makes a body of rows."""
+class RequestFormat:
+    """How a system expects requests. ``encode`` converts rows to a body."""
 
     path: str
     encode: Callable[[Rows], bytes]
@@ -55,7 +55,7 @@ def many(name: str) -> Callable[[Rows], bytes]:
 
 
 def v2(name: str, datatype: str, output: str | None = None) -> Callable[[Rows], bytes]:
-    """The open inference protocol, which MLServer speaks."""
+    """The Open Inference Protocol (V2), which MLServer implements."""
 
     def encode(rows: Rows) -> bytes:
         flat = [number for row in rows for number in row]
@@ -70,7 +70,7 @@ def v2(name: str, datatype: str, output: str | None = None) -> Callable[[Rows], 
 
 
 def npy(rows: Rows) -> bytes:
-    """What ``numpy.save`` writes of rows as float64."""
+    """Encode rows like ``numpy.save``, as float64."""
     header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({len(rows)}, {len(rows[0])}), }}"
     header += " " * (-(10 + len(header) + 1) % 64) + "\n"
     flat = [number for row in rows for number in row]
@@ -79,20 +79,20 @@ def npy(rows: Rows) -> bytes:
 
 
 def read_answer(body: bytes) -> Answer:
-    """Classes and probabilities out of any of the systems' answers; ``ValueError``."""
+    """Parse the response of any system; raises ``ValueError``."""
     try:
         return read_document(json.loads(body))
     except (KeyError, TypeError, IndexError) as error:
-        raise ValueError(f"this is no prediction: {body[:200]!r}") from error
+        raise ValueError(f"not a prediction: {body[:200]!r}") from error
 
 
 def read_document(document: Any) -> Answer:
     if isinstance(document, dict) and "outputs" in document:
-        return read_tensors({one["name"]: one for one in document["outputs"]})
+        return read_tensors({output["name"]: output for output in document["outputs"]})
     if isinstance(document, dict) and "predictions" in document:
         document = document["predictions"]
     if isinstance(document, list):
-        return [(index_of(one), one["confidence"]) for one in document]
+        return [(index_of(prediction), prediction["confidence"]) for prediction in document]
     index, confidence = index_of(document), document["confidence"]
     if isinstance(index, list):
         return list(zip(index, confidence, strict=True))
@@ -113,11 +113,11 @@ def read_tensors(tensors: dict[str, Any]) -> Answer:
     return [(row.index(max(row)), max(row)) for row in rows]
 
 
-def fault(found: Answer, expected: Answer) -> str | None:
-    """What is wrong with an answer; None where it is right."""
+def find_mismatch(found: Answer, expected: Answer) -> str | None:
+    """Describe how an answer differs from the expected one; None if it does not."""
     if len(found) != len(expected):
         return f"{len(found)} predictions for {len(expected)} rows"
-    for row, (one, other) in enumerate(zip(found, expected, strict=True)):
-        if one[0] != other[0] or not abs(one[1] - other[1]) <= TOLERANCE:
-            return f"row {row} is {one}, and {other} is right"
+    for row, (prediction, right) in enumerate(zip(found, expected, strict=True)):
+        if prediction[0] != right[0] or not abs(prediction[1] - right[1]) <= TOLERANCE:
+            return f"row {row} is {prediction}, expected {right}"
     return None

@@ -1,15 +1,15 @@
-"""Who takes part, and how each is set up."""
+"""The systems that are compared, and how each is set up."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.scenarios import NPY, Form, Scenario, features, many, npy, v2
+from benchmarks.scenarios import NPY, RequestFormat, Scenario, features, many, npy, v2
 
 PEERS = Path(__file__).parent / "peers"
 OURS, OURS_NPY = "ours", "ours-npy"
 SAMPLE, FASTAPI, MOSEC_TUNED = "sample", "fastapi", "mosec-tuned"
-TUNED = {"fastapi-tuned", MOSEC_TUNED}  # not as documented
+TUNED = {"fastapi-tuned", MOSEC_TUNED}  # not in their documented setup
 
 
 @dataclass(frozen=True)
@@ -17,79 +17,86 @@ class System:
     """A way to serve both models.
 
     Attributes:
-        peer: the folder below ``peers/``, whose requirements it has; empty for our own service.
-        commands: model → command for the shell; of a service that serves both, the same twice.
-        forms: model → how to ask for one row, and for many.
-        setup: what stands in the results.
-        variant_of: the system whose server it asks in another form.
+        peer: its folder in ``peers/``; empty for the rendered service.
+        commands: model → shell command.
+        forms: model → request formats for one row and for many.
+        setup: a description for the results.
+        variant_of: the system whose server it uses, with another request format.
     """
 
     name: str
     title: str
     peer: str
     commands: Mapping[str, str]
-    forms: Mapping[str, tuple[Form, Form]]
+    forms: Mapping[str, tuple[RequestFormat, RequestFormat]]
     setup: str
     environment: Mapping[str, str] = field(default_factory=dict)
     variant_of: str | None = None
-    only_many: bool = False  # takes part where many rows are sent
+    bulk_only: bool = False  # only in scenarios with many rows
 
     @property
     def server(self) -> str:
-        """The name of the system whose server answers."""
+        """The name of the system whose server is used."""
         return self.variant_of or self.name
 
-    def form(self, scenario: Scenario) -> Form:
-        one, more = self.forms[scenario.model]
-        return one if scenario.rows == 1 else more
+    def form(self, scenario: Scenario) -> RequestFormat:
+        single, bulk = self.forms[scenario.model]
+        return single if scenario.rows == 1 else bulk
 
-    def takes_part(self, scenario: Scenario) -> bool:
-        return scenario.model in self.forms and (scenario.rows > 1 or not self.only_many)
+    def supports(self, scenario: Scenario) -> bool:
+        return scenario.model in self.forms and (scenario.rows > 1 or not self.bulk_only)
 
 
 def both(command: str) -> dict[str, str]:
-    """A command with ``{model}`` in it, for each model."""
+    """The command for each model, with ``{model}`` replaced."""
     return {model: command.replace("{model}", model) for model in ("iris", "mlp")}
 
 
 TWO_ROUTES = {
-    "iris": (Form("/predict", features), Form("/predict-many", many("rows"))),
-    "mlp": (Form("/predict", many("inputs")),) * 2,
+    "iris": (RequestFormat("/predict", features), RequestFormat("/predict-many", many("rows"))),
+    "mlp": (RequestFormat("/predict", many("inputs")),) * 2,
 }
 ONE_ROUTE = {
-    "iris": (Form("/predict", features), Form("/predict", many("rows"))),
-    "mlp": (Form("/predict", many("inputs")),) * 2,
+    "iris": (RequestFormat("/predict", features), RequestFormat("/predict", many("rows"))),
+    "mlp": (RequestFormat("/predict", many("inputs")),) * 2,
 }
 ALWAYS_ROWS = {
-    "iris": (Form("/predict", many("rows")),) * 2,
-    "mlp": (Form("/predict", many("inputs")),) * 2,
+    "iris": (RequestFormat("/predict", many("rows")),) * 2,
+    "mlp": (RequestFormat("/predict", many("inputs")),) * 2,
 }
 INFERENCE = {
-    "iris": (Form("/inference", features), Form("/inference", many("rows"))),
-    "mlp": (Form("/inference", many("inputs")),) * 2,
+    "iris": (RequestFormat("/inference", features), RequestFormat("/inference", many("rows"))),
+    "mlp": (RequestFormat("/inference", many("inputs")),) * 2,
 }
 V2 = {
-    "iris": (Form("/v2/models/iris/infer", v2("predict", "FP64", "predict_proba")),) * 2,
-    "mlp": (Form("/v2/models/mlp/infer", v2("inputs", "FP64")),) * 2,
+    "iris": (RequestFormat("/v2/models/iris/infer", v2("predict", "FP64", "predict_proba")),) * 2,
+    "mlp": (RequestFormat("/v2/models/mlp/infer", v2("inputs", "FP64")),) * 2,
 }
 API = "/api/v1/{}/predict"
 OUR_JSON = {
-    "iris": (Form(API.format("sklearn"), features), Form(API.format("sklearn"), many("rows"))),
-    "mlp": (Form(API.format("torch"), many("inputs")),) * 2,
+    "iris": (
+        RequestFormat(API.format("sklearn"), features),
+        RequestFormat(API.format("sklearn"), many("rows")),
+    ),
+    "mlp": (RequestFormat(API.format("torch"), many("inputs")),) * 2,
 }
 
 
-def our_bulk(content_type: str | None) -> dict[str, tuple[Form, Form]]:
-    """A columnar answer, to JSON or to an array."""
+def our_bulk(content_type: str | None) -> dict[str, tuple[RequestFormat, RequestFormat]]:
+    """Responses with columns, for JSON or, with a content type, array requests."""
     forms = {}
     for model, part, name in (("iris", "sklearn", "rows"), ("mlp", "torch", "inputs")):
         path = API.format(part) + "?layout=columns"
-        form = Form(path, npy, content_type) if content_type else Form(path, many(name))
+        form = (
+            RequestFormat(path, npy, content_type)
+            if content_type
+            else RequestFormat(path, many(name))
+        )
         forms[model] = (form, form)
     return forms
 
 
-#: PyTorch takes all cores for a call; two workers that do so get in each other's way.
+#: By default PyTorch uses all cores for each call, so two workers slow each other down.
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 BENTO = {"BENTOML_DO_NOT_TRACK": "True", "BATCH_SIZE": "1024", "BATCH_LATENCY_MS": "60000"}
 MLSERVER = {
@@ -102,7 +109,7 @@ SYSTEMS = [
         OURS,
         "this template",
         "",
-        commands={},  # the web line of the service's Procfile
+        commands={},  # the web process of the service's Procfile
         forms=OUR_JSON,
         setup="as rendered, by its Procfile, WEB_CONCURRENCY=2, request log on",
     ),
@@ -114,7 +121,7 @@ SYSTEMS = [
         forms=our_bulk(None),
         setup="?layout=columns",
         variant_of=OURS,
-        only_many=True,
+        bulk_only=True,
     ),
     System(
         OURS_NPY,
@@ -124,7 +131,7 @@ SYSTEMS = [
         forms=our_bulk(NPY),
         setup="application/x-npy, ?layout=columns",
         variant_of=OURS,
-        only_many=True,
+        bulk_only=True,
     ),
     System(
         SAMPLE,

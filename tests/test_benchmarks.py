@@ -1,6 +1,4 @@
-"""The benchmark's arithmetic, its load and its report. The servers of peers are started only by
-``nox -s bench``.
-"""
+"""Arithmetic, load generator and reports of the benchmarks; does not start the systems."""
 
 import importlib
 import io
@@ -24,19 +22,19 @@ from benchmarks import load, measure, report, results
 from benchmarks.chart import LABEL, draw
 from benchmarks.environments import PEERS
 from benchmarks.figures import figures
-from benchmarks.measure import Known, WrongAnswerError
-from benchmarks.scenarios import SCENARIOS, Scenario, fault, npy, read_answer
+from benchmarks.measure import Reference, WrongAnswerError
+from benchmarks.scenarios import SCENARIOS, Scenario, find_mismatch, npy, read_answer
 from benchmarks.systems import FASTAPI, MOSEC_TUNED, OURS, OURS_NPY, SAMPLE, SYSTEMS
 from tests.combinations import ROOT
 
 ROWS = [[5.1, 3.5, 1.4, 0.2], [6.3, 2.9, 5.6, 1.8]]
 ANSWER = [(0, 0.98), (2, 0.9)]
-ASK = Scenario("iris-1-at-1", "iris", 1, 2)
+SCENARIO = Scenario("iris-1-at-1", "iris", 1, 2)
 PREDICTION = {"label": "setosa", "class_index": 0, "confidence": 0.98, "proba": {}}
 
 
 def make_results(speed: dict[str, float], errors: int = 0) -> results.Results:
-    """A run in which each system answers so many requests a second, in three rounds that differ."""
+    """Results of a run with three rounds that vary around each system's requests per second."""
     rounds = {
         system: [
             results.Round(
@@ -63,38 +61,38 @@ def make_results(speed: dict[str, float], errors: int = 0) -> results.Results:
             cpu="a <CPU>", cores=2, memory_gb=8, system="Linux 6", python="3.11.7"
         ),
         scenarios=[
-            results.Asked(
-                name=one.name,
-                title=one.title,
-                model=one.model,
-                rows=one.rows,
-                connections=one.connections,
+            results.ScenarioInfo(
+                name=scenario.name,
+                title=scenario.title,
+                model=scenario.model,
+                rows=scenario.rows,
+                connections=scenario.connections,
             )
-            for one in SCENARIOS
+            for scenario in SCENARIOS
         ],
         systems=[
-            results.Participant(
-                name=one.name,
-                title=one.title,
-                setup=one.setup,
+            results.SystemInfo(
+                name=system.name,
+                title=system.title,
+                setup=system.setup,
                 cold_start_s={"iris": 1, "mlp": 2},
-                pss_mb={"iris": 100, "mlp": 100 if one.name == OURS else 400},
+                pss_mb={"iris": 100, "mlp": 100 if system.name == OURS else 400},
             )
-            for one in SYSTEMS
+            for system in SYSTEMS
         ],
         measurements=[
-            results.Measurement(system=system, scenario=one.name, rounds=rounds[system])
-            for one in SCENARIOS
+            results.Measurement(system=system, scenario=scenario.name, rounds=rounds[system])
+            for scenario in SCENARIOS
             for system in speed
         ],
     )
 
 
-ALL = {one.name: 100.0 for one in SYSTEMS} | {OURS: 1000.0, OURS_NPY: 1000.0}
+ALL = {system.name: 100.0 for system in SYSTEMS} | {OURS: 1000.0, OURS_NPY: 1000.0}
 
 
 @pytest.mark.parametrize("size", [1, 2, 99, 100, 101, 1000])
-def test_quantiles_are_nearest_ranks(size: int) -> None:
+def test_quantile_is_the_nearest_rank(size: int) -> None:
     values = [float(number) for number in range(1, size + 1)]
     for share in (0.5, 0.99, 1.0):
         found = results.quantile(values, share)
@@ -103,16 +101,16 @@ def test_quantiles_are_nearest_ranks(size: int) -> None:
     assert results.quantile([], 0.5) == 0
 
 
-def test_ratios_are_of_the_same_round() -> None:
-    shaken = random.Random(3)
-    base = [shaken.uniform(1, 100) for _ in range(9)]
+def test_ratio_compares_corresponding_rounds() -> None:
+    generator = random.Random(3)
+    base = [generator.uniform(1, 100) for _ in range(9)]
 
     def measurement(factor: float) -> results.Measurement:
         rounds = [
             results.Round(
-                requests_per_s=one * factor, p50_ms=1, p99_ms=1, errors=0, cpu_ms=1, load_cpu=0
+                requests_per_s=rate * factor, p50_ms=1, p99_ms=1, errors=0, cpu_ms=1, load_cpu=0
             )
-            for one in base
+            for rate in base
         ]
         return results.Measurement(system="x", scenario="y", rounds=rounds)
 
@@ -121,7 +119,7 @@ def test_ratios_are_of_the_same_round() -> None:
     assert results.ratio(measurement(3), measurement(0)) is None
 
 
-def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
+def test_results_round_trip_through_json(tmp_path: Path) -> None:
     written = make_results(ALL)
     results.save(written, tmp_path / "new" / "latest.json")
     assert results.load(tmp_path / "new" / "latest.json") == written
@@ -131,30 +129,34 @@ def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
         results.load(tmp_path / "odd.json")
 
 
-def test_the_figures_follow_the_numbers() -> None:
+def test_figures_reflect_the_measurements() -> None:
     found = figures(make_results(ALL))
-    assert {one.met for one in found} == {True}
+    assert {figure.met for figure in found} == {True}
     slow = figures(make_results(ALL | {OURS: 90.0, OURS_NPY: 90.0}))
-    assert {one.met for one in slow if "memory" not in one.text} == {False}
+    assert {figure.met for figure in slow if "memory" not in figure.text} == {False}
     fast_peer = make_results(ALL | {"litserve": 2000.0})
-    missed = [one for one in figures(fast_peer) if one.met is False]
-    assert [one.measured for one in missed] == [pytest.approx(0.5)]
+    missed = [figure for figure in figures(fast_peer) if figure.met is False]
+    assert [figure.measured for figure in missed] == [pytest.approx(0.5)]
     assert "LitServe" in missed[0].text
     alone = figures(make_results({OURS: 100.0}))
-    assert [one.verdict for one in alone[:-1]] == ["not measured"] * (len(alone) - 1)
+    assert [figure.verdict for figure in alone[:-1]] == ["not measured"] * (len(alone) - 1)
 
 
-def test_the_chart_has_every_system_and_both_colour_schemes() -> None:
+def test_chart_has_all_systems_and_both_colour_schemes() -> None:
     image = draw(make_results(ALL | {"bentoml": 0.01}))
-    texts = [one.text or "" for one in ET.fromstring(image).iter() if one.tag.endswith("text")]
+    texts = [
+        element.text or ""
+        for element in ET.fromstring(image).iter()
+        if element.tag.endswith("text")
+    ]
     for system in SYSTEMS:
         assert system.title in texts, system.title
-        assert len(system.title) * 7 < LABEL, "the bar would hide it"
+        assert len(system.title) * 7 < LABEL, "too long for its space"
     assert "prefers-color-scheme: dark" in image
-    assert any("a <CPU>" in one for one in texts)
+    assert any("a <CPU>" in text for text in texts)
 
 
-def test_the_tables_have_every_system_and_the_pages_a_place_for_them() -> None:
+def test_tables_have_all_systems_and_pages_have_markers() -> None:
     found = make_results(ALL)
     words = report.details(found)
     for system in SYSTEMS:
@@ -164,37 +166,37 @@ def test_the_tables_have_every_system_and_the_pages_a_place_for_them() -> None:
         new = report.filled(before, "| numbers |")
         assert "| numbers |" in new
         assert report.filled(new, "| others |") == report.filled(before, "| others |")
-    with pytest.raises(ValueError, match="no place"):
-        report.filled("nothing here", "x")
+    with pytest.raises(ValueError, match="no markers"):
+        report.filled("no markers", "x")
 
 
-def test_the_pages_show_the_latest_results() -> None:
+def test_pages_show_the_latest_results() -> None:
     latest = results.load()
     assert report.summary(latest) in report.README.read_text()
     assert report.details(latest) in report.DETAILS.read_text()
     assert report.CHART.read_text() == draw(latest)
     assert latest.errors == 0
-    assert {one.name for one in latest.systems} == {one.name for one in SYSTEMS}
+    assert {system.name for system in latest.systems} == {system.name for system in SYSTEMS}
 
 
-def test_a_disturbed_run_says_so() -> None:
+def test_report_mentions_other_load() -> None:
     quiet = make_results(ALL)
     assert "Other work" not in report.conditions(quiet)
     document = json.loads(quiet.model_dump_json())
     for measurement in document["measurements"]:
-        for one in measurement["rounds"]:
-            one["others_cpu"] = 0.4
+        for measured in measurement["rounds"]:
+            measured["others_cpu"] = 0.4
     assert "40%" in report.conditions(results.Results.model_validate(document))
 
 
-def test_every_peer_is_pinned() -> None:
-    for peer in {one.peer for one in SYSTEMS if one.peer}:
+def test_requirements_of_peers_are_pinned() -> None:
+    for peer in {system.peer for system in SYSTEMS if system.peer}:
         lines = (PEERS / peer / "requirements.txt").read_text().splitlines()
         assert all("==" in line for line in lines), peer
         assert "torch==2.13.0" in lines
 
 
-def test_only_a_whole_run_is_published_and_only_when_asked_to() -> None:
+def test_only_complete_runs_can_be_published() -> None:
     assert command.parse([]).output != results.LATEST
     assert command.parse(["--only", FASTAPI]).output != results.LATEST
     assert command.parse(["--publish"]).output == results.LATEST
@@ -203,7 +205,7 @@ def test_only_a_whole_run_is_published_and_only_when_asked_to() -> None:
         command.parse(["--publish", "--only", FASTAPI])
     assert command.plan_of(command.parse(["--quick"])).quick
     only = command.plan_of(command.parse(["--only", MOSEC_TUNED, SAMPLE]))
-    assert [one.name for one in only.systems] == [OURS, SAMPLE, MOSEC_TUNED]
+    assert [system.name for system in only.systems] == [OURS, SAMPLE, MOSEC_TUNED]
 
 
 @pytest.mark.parametrize(
@@ -230,30 +232,30 @@ def test_only_a_whole_run_is_published_and_only_when_asked_to() -> None:
         },
     ],
 )
-def test_every_form_of_an_answer_is_read(document: object) -> None:
+def test_responses_of_all_systems_are_parsed(document: object) -> None:
     assert read_answer(json.dumps(document).encode()) == ANSWER
 
 
-def test_wrong_answers_are_faults() -> None:
-    assert fault(ANSWER, ANSWER) is None
-    assert fault([(0, 0.98001), (2, 0.9)], ANSWER) is None
+def test_wrong_predictions_are_detected() -> None:
+    assert find_mismatch(ANSWER, ANSWER) is None
+    assert find_mismatch([(0, 0.98001), (2, 0.9)], ANSWER) is None
     for wrong in ([(1, 0.98), ANSWER[1]], [(0, 0.97), ANSWER[1]], ANSWER[:1], [(0, float("nan"))]):
-        assert fault(wrong, ANSWER[: len(wrong)] if len(wrong) == 1 else ANSWER) or wrong == [
-            ANSWER[0]
-        ]
-    assert fault(ANSWER[:1], ANSWER)
+        assert find_mismatch(
+            wrong, ANSWER[: len(wrong)] if len(wrong) == 1 else ANSWER
+        ) or wrong == [ANSWER[0]]
+    assert find_mismatch(ANSWER[:1], ANSWER)
     for body in (b"{}", b"[1]", b"nothing", b'{"outputs": []}'):
-        with pytest.raises(ValueError, match=r"no prediction|Expecting"):
+        with pytest.raises(ValueError, match=r"not a prediction|Expecting"):
             read_answer(body)
 
 
-def test_arrays_are_written_as_numpy_reads_them() -> None:
-    numpy = importlib.import_module("numpy")  # of the services; the lint session has none
+def test_npy_can_be_read_by_numpy() -> None:
+    numpy = importlib.import_module("numpy")  # not installed in the lint session
     assert numpy.load(io.BytesIO(npy(ROWS))).tolist() == ROWS
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers with what the test wants; in chunks where it wants that."""
+    """Responds with ``answers`` in turn; in chunks if ``chunked``."""
 
     protocol_version = "HTTP/1.1"
     answers: tuple[tuple[int, bytes], ...] = ()
@@ -294,7 +296,7 @@ def serving(*answers: tuple[int, bytes], chunked: bool = False) -> Iterator[int]
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_the_load_counts_answers_and_gives_the_last_back(chunked: bool) -> None:
+def test_load_counts_responses_and_returns_the_last(chunked: bool) -> None:
     body = json.dumps(PREDICTION).encode()
     request = load.build_request("/", b"{}", "application/json")
     with serving((200, body), chunked=chunked) as port:
@@ -307,31 +309,31 @@ def test_the_load_counts_answers_and_gives_the_last_back(chunked: bool) -> None:
     assert 0 < min(sample.latencies) <= max(sample.latencies) < 5
 
 
-def test_the_load_counts_errors() -> None:
+def test_load_counts_errors() -> None:
     request = load.build_request("/", b"{}", "application/json")
     with serving((200, b"{}"), (503, b"{}")) as port:
         sample = load.run(port, request, 1, 0.05, 1)
     assert sample.errors == pytest.approx(len(sample.latencies) / 2, abs=1)
 
 
-def test_a_wrong_answer_ends_the_run() -> None:
-    system = next(one for one in SYSTEMS if one.name == FASTAPI)
-    known = Known([ROWS[0]] * 512, [ANSWER[0]] * 512)
+def test_wrong_prediction_ends_the_run() -> None:
+    system = next(system for system in SYSTEMS if system.name == FASTAPI)
+    reference = Reference([ROWS[0]] * 512, [ANSWER[0]] * 512)
     right = json.dumps(PREDICTION).encode()
     with serving((200, right)) as port:
-        measure.check(system, ASK, port, known)
-        assert measure.send(system, ASK, port, known, 0.02, 1).answers
+        measure.check(system, SCENARIO, port, reference)
+        assert measure.send(system, SCENARIO, port, reference, 0.02, 1).answers
     for wrong in (PREDICTION | {"confidence": 0.5}, PREDICTION | {"class_index": 1}, {"no": 1}):
         with serving((200, json.dumps(wrong).encode())) as port:
             with pytest.raises(WrongAnswerError, match="FastAPI"):
-                measure.check(system, ASK, port, known)
+                measure.check(system, SCENARIO, port, reference)
             with pytest.raises(WrongAnswerError, match="FastAPI"):
-                measure.send(system, ASK, port, known, 0.02, 1)
+                measure.send(system, SCENARIO, port, reference, 0.02, 1)
     with serving((500, right)) as port, pytest.raises(WrongAnswerError, match="FastAPI"):
-        measure.check(system, ASK, port, known)
+        measure.check(system, SCENARIO, port, reference)
 
 
-def test_the_command_is_red_where_an_answer_is_wrong(
+def test_command_fails_for_wrong_predictions_and_errors(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def wrong(plan: measure.Plan) -> results.Results:
@@ -348,12 +350,12 @@ def test_the_command_is_red_where_an_answer_is_wrong(
     assert "≥ 4.5 ×" in capsys.readouterr().out
 
 
-def test_the_commands_in_the_readme_are_understood() -> None:
+def test_commands_in_the_readme_are_valid() -> None:
     lines = re.findall(r"^nox -s bench(.*)$", report.DETAILS.read_text(), re.MULTILINE)
     assert len(lines) == 5
     for line in lines:
         assert command.plan_of(command.parse(shlex.split(line, comments=True)[1:])).systems
 
 
-def test_the_sessions_lint_covers_the_benchmark() -> None:
+def test_lint_session_covers_the_benchmarks() -> None:
     assert '"benchmarks"]' in (ROOT / "noxfile.py").read_text()

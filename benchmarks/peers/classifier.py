@@ -1,4 +1,4 @@
-"""The pipeline that ``flask train-sklearn`` trains, for the peers to serve."""
+"""The pipeline trained by ``flask train-sklearn``, as served by the peers."""
 
 import os
 from typing import Any

@@ -1,4 +1,4 @@
-"""The perceptron of ``flask train-torch``, for the peers to serve with the same weights."""
+"""The perceptron trained by ``flask train-torch``, as served by the peers."""
 
 import os
 
@@ -9,7 +9,7 @@ REACH = 10.0
 
 
 class Network(nn.Module):
-    """(n, 10) → the logits of each label, (n, labels)."""
+    """(n, 10) → logits, (n, labels)."""
 
     def __init__(self, inputs: int, hidden: int, labels: int) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ def load_network() -> Network:
 
 @torch.inference_mode()
 def classify(network: nn.Module, rows: torch.Tensor) -> list[dict[str, float]]:
-    """The likeliest class of each row, and its probability."""
+    """The most likely class of each row, and its probability."""
     confidence, best = torch.softmax(network(rows), dim=-1).max(dim=-1)
     return [
         {"class": index, "confidence": share}

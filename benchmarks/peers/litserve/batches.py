@@ -1,4 +1,4 @@
-"""LitServe's batching, for requests of different numbers of rows."""
+"""Batching in LitServe for requests with different numbers of rows."""
 
 import sys
 from typing import Any
@@ -7,7 +7,7 @@ import litserve
 
 
 class Batched:
-    """Joins the rows of the requests in a batch, and gives each its own part of the answers."""
+    """Joins the rows of the requests in a batch, and splits the predictions again."""
 
     def batch(self, inputs: list[Any]) -> Any:
         return self.join(inputs), [len(rows) for rows in inputs]

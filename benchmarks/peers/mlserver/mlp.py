@@ -1,4 +1,4 @@
-"""MLServer's way to serve PyTorch: a runtime of one's own, with NumPy in and out."""
+"""A custom MLServer runtime for PyTorch, with NumPy input and output."""
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ class Mlp(MLModel):
     @decode_args
     async def predict(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if inputs.ndim != 2 or inputs.shape[1] != 10 or not np.isfinite(inputs).all():
-            raise MLServerError("send n × 10 finite numbers", 422)
+            raise MLServerError("must be n × 10 finite numbers", 422)
         with torch.inference_mode():
             logits = self.network(torch.from_numpy(inputs.astype(np.float32)))
             confidence, best = torch.softmax(logits, dim=-1).max(dim=-1)

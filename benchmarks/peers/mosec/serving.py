@@ -1,4 +1,4 @@
-"""mosec with msgspec in and out, which it recommends for speed and validation."""
+"""mosec with msgspec, which its documentation recommends for speed and validation."""
 
 import os
 from typing import Annotated, Any
@@ -12,7 +12,7 @@ Number = Annotated[float, msgspec.Meta(ge=-LARGEST, le=LARGEST)]
 
 
 class JsonWorker(Worker):
-    """Reads and checks a body of ``schema``."""
+    """Decodes and validates bodies with ``schema``."""
 
     schema: Any
 
@@ -32,7 +32,7 @@ class JsonWorker(Worker):
 
 
 def split(answers: list[Any], sizes: list[int]) -> list[list[Any]]:
-    """The answers of each request out of those of the batch."""
+    """Split the predictions of a batch by request."""
     rest = iter(answers)
     return [[next(rest) for _ in range(size)] for size in sizes]
 

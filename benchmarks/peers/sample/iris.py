@@ -1,5 +1,5 @@
-"""What the usual Flask sample code for scikit-learn does, written anew: ``request.get_json``, a
-pydantic model built from the dict, one call of the model a request, ``jsonify``.
+"""Serves scikit-learn like typical Flask sample code: ``request.get_json``, a Pydantic model built
+from the dict, one call of the model per request, ``jsonify``.
 """
 
 import os
@@ -36,7 +36,7 @@ def create_app() -> Flask:
         x = np.asarray(payload.features, dtype=np.float64).reshape(1, -1)
         return jsonify(describe(app, app.config["MODEL"].predict_proba(x)[0]))
 
-    @app.post("/predict-many")  # the sample code has no such route
+    @app.post("/predict-many")  # not part of typical sample code
     def predict_many() -> Any:
         try:
             payload = PredictManyIn(**(request.get_json() or {}))

@@ -1,5 +1,5 @@
-"""What the usual Flask sample code for PyTorch does, written anew: ``request.get_json``, a pydantic
-model built from the dict, ``torch.tensor`` of lists, one forward pass a request, ``jsonify``.
+"""Serves PyTorch like typical Flask sample code: ``request.get_json``, a Pydantic model built from
+the dict, ``torch.tensor`` of lists, one forward pass per request, ``jsonify``.
 """
 
 from typing import Annotated, Any
