@@ -1,7 +1,7 @@
 """The tasks of this repository, such as ``nox -s tests``.
 
-Without nox, run ``python3 noxfile.py -s tests``. It needs only Python, pip and git, and installs nox
-into ``.nox/tools``.
+Without nox, run ``python3 noxfile.py -s tests``. It needs only Python, pip and git, and installs
+nox into ``.nox/tools``.
 """
 
 import json

@@ -1,5 +1,5 @@
-"""The combinations of answers, read from copier.yml: a component that is added there joins by
-itself, and so does a question that only one component asks.
+"""The combinations of answers, read from copier.yml. New components are included automatically,
+and so are questions that belong to a single component.
 """
 
 import random
@@ -21,31 +21,31 @@ import cookiecutter_answers
 
 ROOT = Path(__file__).resolve().parent.parent
 
-#: Names that a service may have: a tame one, and one that every quoting has to survive.
+#: Project names: an ordinary one, and one that tests quoting.
 NAMES = {"tame": "My Service", "wild": 'Zoë\'s "best" – ’ \\ <7>' + "漢" * 38}
 
 
 @cache
 def questions() -> dict[str, Any]:
-    """copier.yml, as it is written."""
+    """The parsed copier.yml."""
     document: dict[str, Any] = yaml.safe_load((ROOT / "copier.yml").read_text())
     return document
 
 
 def components() -> list[str]:
-    """All components, in the order of the question."""
+    """All components, in the order of copier.yml."""
     return values("components")
 
 
 def values(question: str) -> list[str]:
-    """What can be chosen."""
+    """The possible answers to a question with choices."""
     choices = questions()[question]["choices"]
     return list(choices.values() if isinstance(choices, dict) else choices)
 
 
 @cache
 def variants() -> dict[str, tuple[str, list[str]]]:
-    """Component → the question that only it asks, and that question's values."""
+    """Component → the name and values of its own question, for components that have one."""
     found = {}
     for name, question in questions().items():
         condition = question.get("when") if isinstance(question, dict) else None
@@ -57,7 +57,7 @@ def variants() -> dict[str, tuple[str, list[str]]]:
 
 @cache
 def levels() -> dict[str, list[str]]:
-    """Every answer that varies, and its values; a component that is left out is ``""``."""
+    """Answer → its possible values; ``""`` stands for a component that is not chosen."""
     found = {}
     for name in components():
         _, choices = variants().get(name, ("", []))
@@ -68,10 +68,10 @@ def levels() -> dict[str, list[str]]:
 
 @dataclass(frozen=True)
 class Combination:
-    """One set of answers; ``str`` names it on a command line, and ``parse`` reads that."""
+    """One set of answers. ``str`` gives its name on the command line; ``parse`` reads it back."""
 
     chosen: tuple[str, ...]
-    """Components, each with its variant where it has some: ``crud``, ``torch:cuda``."""
+    """Components, with their variant if they have any: ``crud``, ``torch:cuda``."""
     python_version: str
     ci: str
     name: str
@@ -79,10 +79,10 @@ class Combination:
 
     @classmethod
     def parse(cls, text: str) -> "Combination":
-        """Read ``crud, torch:cuda python_version=3.12 name=wild``; what is left out is the default.
+        """Parse ``crud, torch:cuda python_version=3.12 name=wild``; other answers are defaults.
 
         Raises:
-            ValueError: with a sentence that says what is not known, and what is.
+            ValueError: the text is invalid; the message lists the valid values.
         """
         words, *others = re.sub(r"\s*,\s*", ",", text).split() or [""]
         everything = {"nothing": [], "all": components()}
@@ -90,7 +90,7 @@ class Combination:
         answers = dict(named)
         for key, value in named:
             if key in everything:
-                raise ValueError(f"Write {key!r} alone: it says what all components are.")
+                raise ValueError(f"Write {key!r} alone: it cannot be combined with components.")
             if value != answers[key]:
                 raise ValueError(f"Choose between {value!r} and {answers[key]!r}: both are {key}.")
         for other in others:
@@ -109,7 +109,7 @@ class Combination:
 
     @classmethod
     def of(cls, answers: dict[str, str]) -> "Combination":
-        """From one value for each key of ``levels``."""
+        """Build a combination from one value for each key of ``levels()``."""
         chosen = tuple(answers[name] for name in components() if answers[name])
         return cls(chosen, answers["python_version"], answers["ci"], answers["name"])
 
@@ -135,7 +135,7 @@ class Combination:
 
     @property
     def answers(self) -> dict[str, Any]:
-        """What Copier is told."""
+        """The answers for Copier."""
         own = (word.split(":") for word in self.chosen if ":" in word)
         return {
             "project_name": NAMES[self.name],
@@ -146,14 +146,14 @@ class Combination:
         }
 
     def toggled(self) -> Iterator["Combination"]:
-        """Each combination that has one component more or less."""
+        """Each combination with one component added or removed."""
         for name in components():
             value = "" if name in self.components else levels()[name][1]
             yield Combination.of(self.levels | {name: value})
 
 
 def complete(word: str) -> tuple[str, str]:
-    """``torch:cuda`` → its component and itself; ``torch`` gets the first of its variants."""
+    """``torch:cuda`` → ``("torch", "torch:cuda")``; the first variant is the default."""
     name, _, variant = word.partition(":")
     found = levels().get(name, ["", ""])
     return name, word if variant or name not in variants() else found[1]
@@ -173,13 +173,14 @@ def default_combination() -> Combination:
 
 
 def everything(without: Iterable[str] = ()) -> Combination:
-    """All components, but for some."""
+    """All components except those in ``without``."""
     return Combination.of(Combination.parse("all").levels | dict.fromkeys(without, ""))
 
 
 def all_combinations() -> list[Combination]:
-    """Every choice of components and their variants. Of the other answers, each pair is shuffled
-    among them as often as any, always alike; the service of the defaults has theirs.
+    """Every choice of components and their variants, with the other answers distributed evenly.
+
+    The distribution is pseudo-random but always the same; the default service keeps its answers.
     """
     names, default = components(), default_combination()
     choices = list(product(*(levels()[name] for name in names)))
@@ -200,7 +201,7 @@ def all_combinations() -> list[Combination]:
 
 
 def expected_count() -> int:
-    """How many combinations there are, counted without listing them."""
+    """The number of combinations, calculated without listing them."""
     count = 1
     for name in components():
         count *= len(levels()[name])
@@ -208,11 +209,12 @@ def expected_count() -> int:
 
 
 def covering(strength: int, without: Iterable[str] = ()) -> list[Combination]:
-    """A covering array, in which any ``strength`` answers meet in all their values, the two
-    extremes, and the service of the defaults.
+    """A covering array: any ``strength`` answers occur in all combinations of their values.
+
+    It also contains the service without components, the one with all, and the default service.
 
     Args:
-        without: components that no combination has.
+        without: components to leave out of all combinations.
     """
     kept = levels() | {name: [""] for name in without}
     rows = covertable.make(kept, strength=min(strength, len(kept)))
@@ -221,19 +223,19 @@ def covering(strength: int, without: Iterable[str] = ()) -> list[Combination]:
 
 
 def sample(count: int, seed: int) -> list[Combination]:
-    """So many different ones by chance, the same for the same seed; all where there are no more."""
+    """``count`` random combinations, or all if there are fewer; reproducible by ``seed``."""
     found = all_combinations()
     return random.Random(seed).sample(found, min(count, len(found)))
 
 
 def render(template: Path, folder: Path, vcs_ref: str = "HEAD", /, **answers: Any) -> Path:
-    """Render through Copier's API, as ``copier copy --defaults`` does; the rendered folder."""
+    """Render like ``copier copy --defaults``, through Copier's API; returns ``folder``."""
     copier.run_copy(str(template), folder, answers, vcs_ref=vcs_ref, defaults=True, quiet=True)
     return folder
 
 
 def run(service: Path, *arguments: str) -> str:
-    """What Python prints with these arguments in the service's folder; it must end well."""
+    """Run Python in the service's folder and return its output; fail if it fails."""
     command = [sys.executable, *arguments]
     result = subprocess.run(command, cwd=service, capture_output=True, text=True)
     assert result.returncode == 0, f"{' '.join(arguments)}\n{result.stdout}{result.stderr}"

@@ -1,4 +1,4 @@
-"""Fixtures that every test can use."""
+"""Shared fixtures."""
 
 from pathlib import Path
 
@@ -10,5 +10,5 @@ from tests.engines import snapshot
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The template as it lies here, outside git: rendered about twice as fast."""
+    """A copy of the working tree's template; outside git it renders about twice as fast."""
     return snapshot(ROOT, tmp_path_factory.mktemp("template"))

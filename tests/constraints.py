@@ -1,7 +1,7 @@
 """Writes template/constraints.txt: one tested version of each package that a service can install.
 
-uv resolves all components together, for every Python and platform. A package is then written under
-the condition that a component which leads to it was chosen.
+uv resolves all components together, for all Python versions and platforms. Each package is then
+written within a condition on the components that require it.
 """
 
 import re
@@ -17,8 +17,8 @@ from pathlib import Path
 from tests.combinations import ROOT, Combination, components, render, variants
 
 PATH = ROOT / "template" / "constraints.txt"
-#: Versions that stay until somebody has tested a later one with everything that depends on it.
-KEPT = ["torch==2.13.0"]
+#: Versions to keep until a later one has been tested with everything that depends on it.
+PINNED = ["torch==2.13.0"]
 HEADER = """\
 # The versions that this service was tested with: pip install -c constraints.txt -e ".[dev]"
 # pyproject.toml has the ranges that it accepts.
@@ -26,7 +26,7 @@ HEADER = """\
 
 
 def main(*options: str) -> None:
-    """Options are uv's, such as ``--upgrade``."""
+    """Resolve and write the versions; ``options`` are for uv, such as ``--upgrade``."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         needs = {c: requirements(folder / c, c) for c in ["nothing", *components()]}
@@ -35,7 +35,7 @@ def main(*options: str) -> None:
 
 
 def requirements(folder: Path, component: str) -> set[str]:
-    """What a service with one component requires, in any of its variants and with all extras."""
+    """The requirements of a service with one component, over its variants and extras."""
     found: set[str] = set()
     _, choices = variants().get(component, ("", [""]))
     for choice in choices:
@@ -49,14 +49,14 @@ def requirements(folder: Path, component: str) -> set[str]:
 
 
 def resolve(folder: Path, needs: Iterable[str], options: Iterable[str]) -> dict[str, list[str]]:
-    """Package → its lines, each with its markers; packages that require it are in a comment."""
+    """Package → its lines with markers, and with a comment naming the packages that need it."""
     (folder / "requirements.in").write_text("\n".join(sorted(needs)) + "\n")
-    (folder / "kept.txt").write_text("\n".join(KEPT) + "\n")
+    (folder / "pinned.txt").write_text("\n".join(PINNED) + "\n")
     output = folder / "constraints.txt"
     output.write_text(re.sub(r"^#.*\n", "", PATH.read_text(), flags=re.M) if PATH.exists() else "")
     command = ["uv", "pip", "compile", "--universal", "--python-version=3.11", "--quiet"]
     command += ["--no-header", "--no-strip-markers", "--annotation-style=line", *options]
-    command += ["--constraints=kept.txt", "--output-file=constraints.txt", "requirements.in"]
+    command += ["--constraints=pinned.txt", "--output-file=constraints.txt", "requirements.in"]
     subprocess.run(command, cwd=folder, check=True)
     found = defaultdict(list)
     for line in output.read_text().splitlines():
@@ -70,7 +70,7 @@ def package(requirement: str) -> str:
 
 
 def conditional(lines: Mapping[str, list[str]], needs: Mapping[str, Iterable[str]]) -> str:
-    """The lines in order, those of a component between its markers of Jinja."""
+    """The lines in order, those that only some components need within a condition."""
     requires = defaultdict(set)
     for name, versions in lines.items():
         for line in versions:
@@ -93,7 +93,7 @@ def conditional(lines: Mapping[str, list[str]], needs: Mapping[str, Iterable[str
 
 
 def closure(names: Iterable[str], requires: Mapping[str, set[str]]) -> set[str]:
-    """All packages that some packages lead to, themselves included."""
+    """Packages and their transitive requirements."""
     found: set[str] = set()
     new = set(names)
     while new:

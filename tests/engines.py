@@ -1,7 +1,7 @@
-"""Both engines in this process, for tests that render by the thousand.
+"""Runs Cookiecutter in-process and caches templates, for tests that render thousands of services.
 
-``tests.combinations.render`` is Copier's; ``bake`` is Cookiecutter's own ``cookiecutter()`` but for
-two things: the pre_prompt hook ran once, in ``prepare``, and the other hooks run in this process.
+``bake`` is the counterpart of ``tests.combinations.render``. It calls ``cookiecutter()``, except
+that the pre_prompt hook has run once before, in ``prepare``, and the other hooks run in-process.
 """
 
 import os
@@ -24,9 +24,9 @@ from cookiecutter.exceptions import FailedHookException
 from cookiecutter.main import cookiecutter
 from plumbum import local
 
-#: What an engine reads of this repository.
+#: The parts of this repository that the engines read.
 SOURCES = ("copier.yml", "cookiecutter.json", "cookiecutter_answers.py", "hooks", "template")
-#: What makes an environment compile a text differently, beside its class and extensions.
+#: Attributes of a Jinja environment that affect compilation, besides its class and extensions.
 SYNTAX = (
     *("block_start_string", "block_end_string", "variable_start_string", "variable_end_string"),
     *("comment_start_string", "comment_end_string", "line_statement_prefix", "line_comment_prefix"),
@@ -39,14 +39,14 @@ IGNORED = shutil.ignore_patterns("__pycache__", ".*_cache", "instance")
 
 @dataclass(frozen=True)
 class Prepared:
-    """A template, and a copy of it in which the pre_prompt hook has run."""
+    """A template, and a copy of it on which the pre_prompt hook has run."""
 
     template: Path
     folder: Path
 
 
 def snapshot(repository: Path, folder: Path) -> Path:
-    """What both engines read of this repository, outside git: rendered about twice as fast."""
+    """Copy what the engines read; outside git it renders about twice as fast."""
     folder.mkdir(exist_ok=True)
     for name in SOURCES:
         if (repository / name).is_dir():
@@ -57,23 +57,23 @@ def snapshot(repository: Path, folder: Path) -> Path:
 
 
 def prepare(template: Path, folder: Path) -> Prepared:
-    """Run the pre_prompt hook once, on a copy of the template in a folder that is not there yet."""
+    """Copy the template to a new folder and run the pre_prompt hook on it."""
     snapshot(template, folder)
     run_in_process(str(folder / "hooks" / "pre_prompt.py"), folder)
     return Prepared(template, folder)
 
 
 def bake(prepared: Prepared, folder: Path, answers: Mapping[str, Any]) -> Path:
-    """Render through Cookiecutter's API as ``cookiecutter --no-input`` does.
+    """Render like ``cookiecutter --no-input``, through Cookiecutter's API.
 
     Args:
-        answers: as Copier takes them; a list of components is written as text.
+        answers: the same as for Copier.
 
     Returns:
-        the project's folder, which is inside ``folder`` and named by its slug.
+        the project's folder, which is in ``folder`` and named after its slug.
     """
     given = {name: as_text(value) for name, value in answers.items()}
-    # Beside the prepared copy, so that hard links work. The hooks take files out of it.
+    # Work on a copy, since the hooks remove files; hard links need the same file system.
     with tempfile.TemporaryDirectory(dir=prepared.folder.parent) as work:
         repository = shutil.copytree(prepared.folder, Path(work, "t"), copy_function=os.link)
         config = {"replay_dir": f"{work}/replay", "cookiecutters_dir": f"{work}/cookiecutters"}
@@ -93,7 +93,7 @@ def bake(prepared: Prepared, folder: Path, answers: Mapping[str, Any]) -> Path:
 
 
 def is_binary_once(path: str) -> bool:
-    """What Cookiecutter asks about each file; a hard link is the file it was."""
+    """Cache ``is_binary`` by inode, which hard links share."""
     found = os.stat(path)
     key = (found.st_ino, found.st_size, found.st_mtime_ns)
     if key not in BINARY:
@@ -106,7 +106,7 @@ def as_text(value: Any) -> str:
 
 
 def run_rendered(script: str, folder: Path | str = ".") -> None:
-    """A hook that Cookiecutter has rendered into a file of its own, and would leave there."""
+    """Run a rendered hook and delete its file, which Cookiecutter would leave behind."""
     try:
         run_in_process(script, folder)
     finally:
@@ -114,7 +114,7 @@ def run_rendered(script: str, folder: Path | str = ".") -> None:
 
 
 def run_in_process(script: str, folder: Path | str) -> None:
-    """Run a script as the program of its own that it is, but without a new interpreter."""
+    """Run a script as a program, without starting an interpreter."""
     working, path = os.getcwd(), sys.path[:]
     os.chdir(folder)
     try:
@@ -127,7 +127,7 @@ def run_in_process(script: str, folder: Path | str) -> None:
 
 
 def tree(folder: Path) -> dict[str, tuple[int, bytes]]:
-    """Everything in a folder, by path: permissions and content. Folders end with a slash."""
+    """Path → permissions and content of everything in a folder. Folders end with a slash."""
     found: dict[str, tuple[int, bytes]] = {}
     for path in folder.rglob("*"):
         name, mode = path.relative_to(folder).as_posix(), stat.S_IMODE(path.stat().st_mode)
@@ -136,27 +136,27 @@ def tree(folder: Path) -> dict[str, tuple[int, bytes]]:
 
 
 def cache_compiled_templates() -> None:
-    """From now on, compile each distinct template once in this process and its forks. Both engines
-    make an environment for each render, and compile every file and every part of a path anew.
+    """Compile each distinct template once in this process and its forks. By default, both engines
+    compile all files and paths again for each render, because they create a new environment.
     """
-    compile_anew: Callable[..., CodeType] = jinja2.Environment.compile
+    compile_template: Callable[..., CodeType] = jinja2.Environment.compile
     codes: dict[tuple[Any, ...], CodeType] = {}
 
     def compile_once(self: jinja2.Environment, source: str, *args: Any, **kwargs: Any) -> CodeType:
         options = tuple(getattr(self, name) for name in SYNTAX)
         key = (type(self), *options, *self.extensions, source, args, *kwargs.items())
         if key not in codes:
-            codes[key] = compile_anew(self, source, *args, **kwargs)
+            codes[key] = compile_template(self, source, *args, **kwargs)
         return codes[key]
 
-    if compile_anew.__name__ != "compile_once":
+    if compile_template.__name__ != "compile_once":
         jinja2.Environment.compile = compile_once  # type: ignore[method-assign, assignment]
 
 
 @contextmanager
 def without_git() -> Iterator[None]:
-    """Copier asks git about each file that it writes, which costs more than rendering it. For a
-    template and a folder outside git the answer is always the same.
+    """Hide git from Copier, which would run it for each file; that takes longer than rendering. The
+    result is the same for a template and a destination outside git.
     """
     with local.env(PATH=os.devnull):
         yield

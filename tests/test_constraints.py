@@ -1,4 +1,4 @@
-"""What a service installs: constraints that fit its requirements."""
+"""The pinned versions in constraints.txt satisfy the requirements of services."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from tests.constraints import requirements
 
 
 @pytest.mark.parametrize("component", ["nothing", *components()])
-def test_each_requirement_has_a_tested_version_in_its_range(tmp_path: Path, component: str) -> None:
+def test_each_requirement_has_a_pinned_version_in_its_range(tmp_path: Path, component: str) -> None:
     needs = [Requirement(text) for text in requirements(tmp_path, component)]
     (service, *_) = tmp_path.iterdir()
     lines = (service / "constraints.txt").read_text().splitlines()
@@ -20,5 +20,5 @@ def test_each_requirement_has_a_tested_version_in_its_range(tmp_path: Path, comp
     versions = {pin.name: str(pin.specifier).removeprefix("==") for pin in pins}
     for need in needs:
         assert need.specifier.contains(versions[canonicalize_name(need.name)]), (
-            f"{need} has no version in template/constraints.txt: nox -s lock"
+            f"{need} has no version in template/constraints.txt; run nox -s lock"
         )

@@ -1,4 +1,4 @@
-"""CONTRIBUTING, followed word for word."""
+"""Following the steps in CONTRIBUTING.md adds a component."""
 
 import os
 import re
@@ -18,7 +18,7 @@ STEPS = re.findall(
 )
 
 
-#: What its last bullet asks for.
+#: A question that belongs to the component.
 QUESTION = """\
 volume:
   type: str
@@ -27,8 +27,8 @@ volume:
   choices: [soft, loud]
   when: "{{ 'greetings' in components }}"
 """
-#: Of the tests of the questions, the quick ones that look at all of them.
-QUICK = "people_see or asked_with or refused_choice or accelerator or follows or listed or has_"
+#: The quick tests of all questions and components.
+QUICK = "prompts or asked_with or unavailable or accelerator or json_matches or offered or has_"
 
 
 @pytest.fixture
@@ -39,13 +39,13 @@ def copy(tmp_path: Path) -> Path:
 def follow(root: Path, name: str, where: str, anchor: str, text: str) -> None:
     path = root / name
     if not where:
-        assert not path.exists(), f"{name} is there already"
+        assert not path.exists(), f"{name} already exists"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         return
     anchor = anchor.replace("\\n", "\n")
     old = path.read_text()
-    assert old.count(anchor) == 1, f"{name} has not exactly one {anchor!r}"
+    assert old.count(anchor) == 1, f"{name} must contain {anchor!r} exactly once"
     body = text.removesuffix("\n")
     new = {"after": f"{anchor}\n{body}", "before": f"{body}\n{anchor}", "replacing": body}
     path.write_text(old.replace(anchor, new[where]))
@@ -61,15 +61,15 @@ def matrix(root: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def test_a_component_is_added_by_its_steps(copy: Path) -> None:
+def test_steps_add_a_component(copy: Path) -> None:
     unknown = matrix(copy, "--only", "greetings")
     assert "There is no 'greetings'" in unknown.stderr
     assert len(STEPS) >= 11
     for step in STEPS:
         follow(copy, *step)
-    drifted = matrix(copy, "--only", "nothing")
-    assert "FAILED cookiecutter.json does not follow from copier.yml" in drifted.stdout
-    assert drifted.returncode == 1
+    outdated = matrix(copy, "--only", "nothing")
+    assert "FAILED cookiecutter.json does not match copier.yml" in outdated.stdout
+    assert outdated.returncode == 1
     module = [sys.executable, "-m", "tests.cookiecutter_json"]  # nox -s cookiecutter
     subprocess.run(module, cwd=copy, check=True)
     found = matrix(
@@ -79,7 +79,7 @@ def test_a_component_is_added_by_its_steps(copy: Path) -> None:
     assert "Combinations: 3 expected, 3 run, 3 passed" in found.stdout
 
 
-def test_the_questions_are_tested_with_an_addition(copy: Path) -> None:
+def test_tests_of_questions_pass_with_the_new_component(copy: Path) -> None:
     for step in STEPS:
         follow(copy, *step)
     follow(copy, "copier.yml", "before", "\npython_version:", QUESTION)
@@ -94,11 +94,11 @@ def test_the_questions_are_tested_with_an_addition(copy: Path) -> None:
     assert "greetings:soft, greetings:loud" in known.stderr
 
 
-def test_a_component_without_its_oracle_is_red(copy: Path) -> None:
+def test_component_missing_from_the_oracle_fails(copy: Path) -> None:
     for step in STEPS:
         if step[0] != "tests/oracle.py":
             follow(copy, *step)
     found = matrix(copy, "--only", "greetings")
     assert found.returncode == 1
-    assert "FAILED greetings: AssertionError: README.md's routes that are not there" in found.stdout
-    assert "again: nox -s matrix -- --only 'greetings'" in found.stdout
+    assert "FAILED greetings: AssertionError: README.md's routes that do not exist" in found.stdout
+    assert "reproduce: nox -s matrix -- --only 'greetings'" in found.stdout

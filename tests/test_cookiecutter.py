@@ -1,4 +1,4 @@
-"""Cookiecutter renders what Copier renders: files, bytes, permissions and folders."""
+"""Cookiecutter renders the same as Copier: files, contents, permissions and folders."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from tests.combinations import ROOT, components, render
 from tests.engines import Prepared, bake, tree
 from tests.test_questions import asked, choices
 
-HOSTILE = [
+DIFFICULT_NAMES = [
     "The \"Best\" 'One' \\ of {{ 7 * 7 }}",
     "# {% if %} {# {{",
     "3D Ünïcode 日本語 😀",
@@ -61,37 +61,37 @@ def commit(folder: Path) -> None:
 def run(
     folder: Path, *arguments: str, python: str = sys.executable, **options: Any
 ) -> "subprocess.CompletedProcess[str]":
-    """The command as people run it, with a home folder of its own beside the projects."""
+    """Run the cookiecutter command with its own home folder."""
     options = {"env": environment(folder)} | options
     command = [python, "-m", "cookiecutter", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, **options)
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Variables that keep what the command writes beside the folder of the projects."""
+    """An environment in which home and temporary folders are next to ``folder``."""
     home, temporary = folder.parent / "home", folder.parent / "temporary"
     for place in (home, temporary, folder):
         place.mkdir(parents=True, exist_ok=True)
     return os.environ | {"HOME": str(home), "TMPDIR": str(temporary)}
 
 
-def left_behind(folder: Path) -> list[str]:
-    """What is left of Cookiecutter's copies of the template."""
+def temporary_copies(folder: Path) -> list[str]:
+    """The copies of the template that Cookiecutter has not removed."""
     temporary = folder.parent / "temporary"
     return [path.name for path in temporary.iterdir() if path.name.startswith("cookiecutter")]
 
 
 def project(folder: Path, *arguments: str, **options: Any) -> Path:
-    """The project that the command, which must end well, leaves in an empty folder."""
+    """Run the command successfully in an empty folder; returns the project."""
     result = run(folder, *arguments, **options)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "env" in options or left_behind(folder) == []
+    assert "env" in options or temporary_copies(folder) == []
     (path,) = folder.iterdir()
     return path
 
 
 def offered(name: str) -> str:
-    """The values that a question takes today, as a sentence lists them."""
+    """The available choices of a question, as error messages list them."""
     values, words = choices(name), {"components": components()}
     if name == "preset":
         words[name] = [value for value in values if accepted(value)]
@@ -112,20 +112,20 @@ def recorded(service: Path) -> dict[str, Any]:
     return answers
 
 
-def test_cookiecutter_json_follows_from_copier_yml() -> None:
-    assert cookiecutter_json.PATH.read_text() == cookiecutter_json.text(), "nox -s cookiecutter"
+def test_cookiecutter_json_matches_copier_yml() -> None:
+    assert cookiecutter_json.PATH.read_text() == cookiecutter_json.text(), "run nox -s cookiecutter"
 
 
-def test_people_see_what_can_be_chosen() -> None:
+def test_prompts_list_the_available_choices() -> None:
     prompts = cookiecutter_json.document()["__prompts__"]
     assert set(prompts) == set(asked())
     for name in ("preset", "components", "accelerator", "python_version"):
         shown = re.findall(r"^    ([\w.]+)", prompts[name], re.M)
         assert ", ".join(shown) == offered(name)
-    assert not any("[" in prompt for prompt in prompts.values()), "Rich would take it for markup"
+    assert not any("[" in prompt for prompt in prompts.values()), "Rich would treat it as markup"
 
 
-def test_questions_are_asked_with_their_defaults(template: Path, tmp_path: Path) -> None:
+def test_questions_are_asked_with_defaults(template: Path, tmp_path: Path) -> None:
     answers = {"project_name": "Pets", "preset": "minimal", "python_version": "3.13"}
     typed = answers | {"components": "probes crud"}
     lines = "".join(f"{typed.get(name, '')}\n" for name in asked())
@@ -154,7 +154,7 @@ def test_defaults(cookies: Cookies, template: Path, tmp_path: Path) -> None:
         ("python_version", "3.12", "3.12"),
     ],
 )
-def test_each_answer_by_its_name(
+def test_each_answer_as_an_argument(
     cookies: Cookies, template: Path, tmp_path: Path, name: str, value: str, expected: Any
 ) -> None:
     result = cookies.bake(template=str(template), extra_context={name: value})
@@ -166,20 +166,18 @@ def test_each_answer_by_its_name(
 
 
 @pytest.mark.parametrize("spelling", ["jwt crud", '["jwt","crud"]', "[jwt, crud]", "crud,jwt,crud"])
-def test_components_can_be_written_in_many_ways(
-    prepared: Prepared, tmp_path: Path, spelling: str
-) -> None:
+def test_spellings_of_components(prepared: Prepared, tmp_path: Path, spelling: str) -> None:
     service = bake(prepared, tmp_path, {"components": spelling})
     assert recorded(service)["components"] == ["crud", "jwt"]
 
 
 @pytest.mark.parametrize("spelling", ["", " ", "[]", "none", "nothing"])
-def test_no_component_is_an_answer(prepared: Prepared, tmp_path: Path, spelling: str) -> None:
+def test_spellings_of_no_components(prepared: Prepared, tmp_path: Path, spelling: str) -> None:
     assert recorded(bake(prepared, tmp_path, {"components": spelling}))["components"] == []
 
 
 @pytest.mark.parametrize(
-    ("answer", "sentence"),
+    ("answer", "message"),
     [
         ("project_name=", "project_name: Give the service a name."),
         ("project_name=   ", "project_name: Give the service a name."),
@@ -208,11 +206,11 @@ def test_no_component_is_an_answer(prepared: Prepared, tmp_path: Path, spelling:
         ("python_version=2.7", "python_version: '2.7' is not one of 3.11, 3.12, 3.13, 3.14."),
     ],
 )
-def test_a_bad_answer_is_answered_with_one_sentence(
-    template: Path, tmp_path: Path, answer: str, sentence: str
+def test_invalid_answers_are_rejected_with_a_message(
+    template: Path, tmp_path: Path, answer: str, message: str
 ) -> None:
     result = run(tmp_path / "projects", "--no-input", str(template), answer)
-    assert (result.returncode, result.stderr) == (1, f"Error: {sentence}\n")
+    assert (result.returncode, result.stderr) == (1, f"Error: {message}\n")
     assert "Traceback" not in result.stdout
     assert list((tmp_path / "projects").iterdir()) == []
     assert list((tmp_path / "temporary").iterdir()) == []
@@ -227,7 +225,7 @@ def test_ctrl_c_leaves_nothing_behind(template: Path, tmp_path: Path) -> None:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        # What a shell runs in the background is deaf to it.
+        # Shells make background processes ignore it.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stdout is not None
@@ -241,31 +239,31 @@ def test_ctrl_c_leaves_nothing_behind(template: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "found"),
+    ("place", "expected"),
     [
         ("cookiecutter1234/flask-template", True),
         ("cookiecutter1234/below/flask-template", False),
         ("clones/flask-template", False),
     ],
 )
-def test_only_cookiecutters_own_copy_is_removed(
-    prepared: Prepared, template: Path, tmp_path: Path, place: str, found: bool
+def test_only_temporary_copies_are_removed(
+    prepared: Prepared, template: Path, tmp_path: Path, place: str, expected: bool
 ) -> None:
     code = "from cookiecutter_answers import *; print(is_temporary_copy(Path(sys.argv[1])))"
     copy = shutil.copytree(prepared.folder, tmp_path / place)
     (tmp_path / "cookiecutter5678").mkdir()
     clone = shutil.copytree(template, tmp_path / "cookiecutter5678" / "flask-template")
-    for folder, verdict in ((copy, found), (clone, False)):
+    for folder, answer in ((copy, expected), (clone, False)):
         command = [sys.executable, "-c", code, str(folder)]
         environment = os.environ | {"TMPDIR": str(tmp_path)}
-        said = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-        assert said.stdout == f"{verdict}\n", said.stderr
+        result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert result.stdout == f"{answer}\n", result.stderr
 
 
-def test_a_failing_hook_leaves_nothing_behind(template: Path, tmp_path: Path) -> None:
+def test_failing_hook_leaves_nothing_behind(template: Path, tmp_path: Path) -> None:
     broken = shutil.copytree(template, tmp_path / "broken")
     with (broken / "cookiecutter.json").open("a") as file:
-        file.write("no JSON")
+        file.write("not JSON")
     result = run(tmp_path / "projects", "--no-input", str(broken))
     assert result.returncode == 1
     assert list((tmp_path / "temporary").iterdir()) == []
@@ -273,40 +271,40 @@ def test_a_failing_hook_leaves_nothing_behind(template: Path, tmp_path: Path) ->
 
 @pytest.fixture
 def altered(template: Path, tmp_path: Path) -> Path:
-    """A version that refuses uploads and a preset."""
+    """A template in which uploads and a preset are unavailable."""
     folder = shutil.copytree(template, tmp_path / "altered")
     config = yaml.safe_load((folder / "copier.yml").read_text())
     listed = dict(zip(config["components"]["choices"], choices("components"), strict=True))
-    sentence = "{{ 'Leave it out, or take ' ~ everything[0] ~ '.' }}"
+    message = "{{ 'Leave it out, or choose ' ~ everything[0] ~ '.' }}"
     config["components"]["choices"] = listed | {
-        label: {"value": "uploads", "validator": sentence}
+        label: {"value": "uploads", "validator": message}
         for label, value in listed.items()
         if value == "uploads"
     }
-    config["preset"]["choices"] = {"ml": {"value": "ml", "validator": sentence}, "crud": "crud"}
+    config["preset"]["choices"] = {"ml": {"value": "ml", "validator": message}, "crud": "crud"}
     (folder / "copier.yml").write_text(yaml.safe_dump(config, sort_keys=False))
     return folder
 
 
 @pytest.mark.parametrize(
-    ("answer", "sentence"),
+    ("answer", "message"),
     [
-        ("preset=ml", "preset: 'ml': Leave it out, or take crud."),
-        ("components=crud,uploads", "components: 'uploads': Leave it out, or take crud."),
+        ("preset=ml", "preset: 'ml': Leave it out, or choose crud."),
+        ("components=crud,uploads", "components: 'uploads': Leave it out, or choose crud."),
         ("accelerator=tpu", "accelerator: 'tpu' is not one of cpu, cuda."),
     ],
 )
-def test_a_refused_choice_is_refused_in_copier_ymls_words(
-    altered: Path, tmp_path: Path, answer: str, sentence: str
+def test_unavailable_choices_are_rejected_with_the_message_of_copier_yml(
+    altered: Path, tmp_path: Path, answer: str, message: str
 ) -> None:
     arguments = ["--no-input", str(altered), "components=torch", answer]
     result = run(tmp_path / "projects", *arguments)
-    assert (result.returncode, result.stderr) == (1, f"Error: {sentence}\n")
+    assert (result.returncode, result.stderr) == (1, f"Error: {message}\n")
     assert list((tmp_path / "projects").iterdir()) == []
 
 
 @pytest.mark.parametrize("chosen", [["torch", "crud"], ["crud"]])
-def test_the_accelerator_is_recorded_where_it_is_asked(
+def test_accelerator_is_recorded_only_if_asked(
     altered: Path, tmp_path: Path, chosen: list[str]
 ) -> None:
     answers = {"components": chosen, "accelerator": "cuda"}
@@ -316,8 +314,8 @@ def test_the_accelerator_is_recorded_where_it_is_asked(
 
 
 @pytest.mark.parametrize("version", choices("python_version"))
-@pytest.mark.parametrize("name", HOSTILE)
-def test_any_name_and_version_render_alike(
+@pytest.mark.parametrize("name", DIFFICULT_NAMES)
+def test_names_and_versions_render_identically(
     prepared: Prepared, tmp_path: Path, name: str, version: str
 ) -> None:
     answers = {"project_name": name, "description": f"{name}: {name}", "python_version": version}
@@ -326,13 +324,15 @@ def test_any_name_and_version_render_alike(
 
 
 @pytest.mark.parametrize("chosen", [[], ["jwt"], ["uploads", "probes"], components()], ids=str)
-def test_components_render_alike(prepared: Prepared, tmp_path: Path, chosen: list[str]) -> None:
+def test_components_render_identically(
+    prepared: Prepared, tmp_path: Path, chosen: list[str]
+) -> None:
     expected = render(prepared.template, tmp_path / "copier", components=chosen)
     assert tree(bake(prepared, tmp_path, {"components": chosen})) == tree(expected)
 
 
-def test_whatever_lies_in_the_template_is_treated_alike(template: Path, tmp_path: Path) -> None:
-    """What is left out anywhere, a file that is no text, permissions, and folders with nothing."""
+def test_unusual_files_render_identically(template: Path, tmp_path: Path) -> None:
+    """Excluded files, binary files, permissions and empty folders."""
     odd = engines.snapshot(template, tmp_path / "odd")
     for name in ("app/.DS_Store", "app/crud/a.pyc", "__pycache__/b.py", "jwt/c.txt", "app/d.e/f"):
         path = odd / "template" / name
@@ -350,13 +350,13 @@ def test_whatever_lies_in_the_template_is_treated_alike(template: Path, tmp_path
     assert tree(bake(prepared, tmp_path, {"components": ["crud"]})) == expected
 
 
-def test_a_baked_refusal_is_an_error(prepared: Prepared, tmp_path: Path) -> None:
+def test_bake_raises_for_invalid_answers(prepared: Prepared, tmp_path: Path) -> None:
     with pytest.raises(Exception, match="Give the service a name"):
         bake(prepared, tmp_path / "projects", {"project_name": " "})
     assert not (tmp_path / "projects").exists()
 
 
-def test_a_local_path_is_recorded_as_an_absolute_one(repository: Path, tmp_path: Path) -> None:
+def test_local_path_is_recorded_as_absolute(repository: Path, tmp_path: Path) -> None:
     folder = tmp_path / "projects"
     relative = os.path.relpath(repository, folder)
     services = [
@@ -369,7 +369,7 @@ def test_a_local_path_is_recorded_as_an_absolute_one(repository: Path, tmp_path:
 
 
 @pytest.mark.parametrize("reference", ["v1.0.0", "HEAD"])
-def test_a_git_url_and_a_checkout_are_recorded(
+def test_git_url_and_checkout_are_recorded(
     repository: Path, tmp_path: Path, reference: str
 ) -> None:
     url = f"git+file://{repository}"
@@ -379,19 +379,17 @@ def test_a_git_url_and_a_checkout_are_recorded(
     assert (service / "DRAFT.md").exists() is (reference == "HEAD")
 
 
-def test_a_url_that_copier_would_take_for_a_path_is_recorded_as_git(
-    repository: Path, tmp_path: Path
-) -> None:
+def test_file_url_is_recorded_with_git_prefix(repository: Path, tmp_path: Path) -> None:
     url = f"file://{repository}"
     service = project(tmp_path / "projects", "--no-input", url)
     assert recorded(service)["_src_path"] == f"git+{url}"
     again = run(tmp_path / "projects", "--no-input", repository.name, "project_name=Again")
-    assert again.returncode == 0, "Cookiecutter finds by its name what it has fetched"
+    assert again.returncode == 0, "Cookiecutter finds cached templates by their name"
     fetched = recorded(tmp_path / "projects" / "again")
     assert fetched["_src_path"] == f"git+{url}"
 
 
-def test_a_zip_file_renders_too(template: Path, tmp_path: Path) -> None:
+def test_zip_file_can_be_rendered(template: Path, tmp_path: Path) -> None:
     archive = tmp_path / "flask-template.zip"
     with zipfile.ZipFile(archive, "w") as file:
         for path in [template, *sorted(template.rglob("*"))]:
@@ -407,15 +405,15 @@ def test_a_zip_file_renders_too(template: Path, tmp_path: Path) -> None:
     }
 
 
-def test_a_service_of_a_zip_file_is_updated_as_the_readme_says(
+def test_service_from_a_zip_file_can_be_updated_as_documented(
     repository: Path, tmp_path: Path
 ) -> None:
     archive, url = tmp_path / "flask-template.zip", f"git+file://{repository}"
     git(repository, "archive", "--prefix=flask-template-1.0.0/", f"--output={archive}", "v1.0.0")
     service = project(tmp_path / "projects", "--no-input", str(archive), "components=jwt")
     path = service / ".copier-answers.yml"
-    said = re.findall(r"`(_\w+:)`", (ROOT / "README.md").read_text())
-    origin = dict(zip(said, (url, "v1.0.0"), strict=True))
+    keys = re.findall(r"`(_\w+:)`", (ROOT / "README.md").read_text())
+    origin = dict(zip(keys, (url, "v1.0.0"), strict=True))
     lines = [line for line in path.read_text().splitlines() if not line.startswith("_src_path: ")]
     path.write_text("\n".join([*lines, *(f"{key} {value}" for key, value in origin.items()), ""]))
     git(service, "init", "--quiet")
@@ -428,7 +426,7 @@ def test_a_service_of_a_zip_file_is_updated_as_the_readme_says(
     assert tree(service) == tree(tmp_path / "s")
 
 
-def test_a_users_own_defaults_count(template: Path, tmp_path: Path) -> None:
+def test_user_defaults_are_used(template: Path, tmp_path: Path) -> None:
     config = tmp_path / "cookiecutterrc"
     defaults = {"project_name": "Pets", "python_version": 3.12, "components": "jwt, crud"}
     config.write_text(yaml.safe_dump({"default_context": defaults}))
@@ -441,28 +439,28 @@ def test_a_users_own_defaults_count(template: Path, tmp_path: Path) -> None:
     assert result.returncode == 1
     assert result.stderr == 'components: must be a string, "jwt, crud", not a list.\n'
     assert list((tmp_path / "lists").iterdir()) == []
-    assert left_behind(tmp_path / "lists") == []
+    assert temporary_copies(tmp_path / "lists") == []
     config.write_text(yaml.safe_dump({"default_context": {"description": {"a": "b"}}}))
     result = run(tmp_path / "mappings", *arguments)
     assert (result.returncode, result.stderr) == (1, "Error: description: must be a string.\n")
 
 
-def test_a_replay_gives_the_same_again(template: Path, tmp_path: Path) -> None:
-    answers = as_arguments(project_name=HOSTILE[0], components="jwt")
+def test_replay_renders_the_same_service(template: Path, tmp_path: Path) -> None:
+    answers = as_arguments(project_name=DIFFICULT_NAMES[0], components="jwt")
     first = project(tmp_path / "first", "--no-input", str(template), *answers)
     second = project(tmp_path / "second", "--replay", str(template))
     assert tree(second) == tree(first)
 
 
 @pytest.mark.parametrize(
-    ("edit", "sentence"),
+    ("edit", "message"),
     [
         ({"components": "crud"}, "components: the replay file contradicts itself"),
         ({"preset": "foo"}, f"preset: 'foo' is not one of {offered('preset')}."),
     ],
 )
-def test_an_edited_replay_is_refused(
-    template: Path, tmp_path: Path, edit: dict[str, str], sentence: str
+def test_edited_replay_is_rejected(
+    template: Path, tmp_path: Path, edit: dict[str, str], message: str
 ) -> None:
     project(tmp_path / "first", "--no-input", str(template), "components=jwt")
     (replay,) = (tmp_path / "home" / ".cookiecutter_replay").iterdir()
@@ -471,13 +469,13 @@ def test_an_edited_replay_is_refused(
     replay.write_text(json.dumps(content))
     result = run(tmp_path / "second", f"--replay-file={replay}", str(template))
     assert result.returncode == 1
-    assert result.stderr.startswith(sentence)
+    assert result.stderr.startswith(message)
     assert list((tmp_path / "second").iterdir()) == []
-    assert left_behind(tmp_path / "second") == []
+    assert temporary_copies(tmp_path / "second") == []
 
 
-def test_overwriting_keeps_what_is_the_owners(template: Path, tmp_path: Path) -> None:
-    """Files of components that are no longer chosen stay too, as with Copier."""
+def test_overwriting_keeps_the_owners_files(template: Path, tmp_path: Path) -> None:
+    """Files of components that are no longer chosen are kept too, as with Copier."""
     folder = tmp_path / "projects"
     service = project(folder, "--no-input", str(template), "components=jwt")
     own = service / "app" / "pets" / "routes.py"
@@ -489,12 +487,12 @@ def test_overwriting_keeps_what_is_the_owners(template: Path, tmp_path: Path) ->
     assert (service / "app" / "jwt" / "routes.py").exists()
     expected = tree(render(template, tmp_path / "service", components=["crud"]))
     assert expected.items() <= tree(service).items()
-    refused = run(folder, *command, "preset=foo")
-    assert refused.returncode == 1
+    rejected = run(folder, *command, "preset=foo")
+    assert rejected.returncode == 1
     assert own.exists()
 
 
-def test_copier_updates_what_cookiecutter_rendered(repository: Path, tmp_path: Path) -> None:
+def test_copier_updates_a_service_from_cookiecutter(repository: Path, tmp_path: Path) -> None:
     url = f"git+file://{repository}"
     chosen = as_arguments(project_name="Pets", components="crud, jwt")
     command = ["--no-input", "--checkout=v1.0.0", url, *chosen]
@@ -510,7 +508,7 @@ def test_copier_updates_what_cookiecutter_rendered(repository: Path, tmp_path: P
     assert tree(service) == tree(tmp_path / "s")
 
 
-def test_the_next_steps_are_shown(template: Path, tmp_path: Path) -> None:
+def test_next_steps_are_printed(template: Path, tmp_path: Path) -> None:
     result = run(tmp_path / "projects", "--no-input", str(template))
     assert "Three commands start it" in result.stdout
     assert f'cd "{tmp_path / "projects" / "my-service"}"' in result.stdout
@@ -518,8 +516,10 @@ def test_the_next_steps_are_shown(template: Path, tmp_path: Path) -> None:
 
 @pytest.mark.integration
 @pytest.mark.parametrize("version", ["2.4.0", "2.6.0", cookiecutter.__version__])
-def test_cookiecutter_alone_is_enough(template: Path, tmp_path: Path, version: str) -> None:
-    """No Copier and no git; a template that is in no repository."""
+def test_cookiecutter_works_without_copier_and_git(
+    template: Path, tmp_path: Path, version: str
+) -> None:
+    """With neither Copier nor git installed, from a template outside a repository."""
     install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     tools, python = tmp_path / "tools", tmp_path / "venv" / "bin" / "python"
     subprocess.run([sys.executable, *install, "--target", tools, "virtualenv"], check=True)

@@ -1,4 +1,4 @@
-"""The README's first command, as a new user runs it."""
+"""The demo, which is the first command in the README."""
 
 import shutil
 import subprocess
@@ -12,7 +12,7 @@ from tests.combinations import ROOT
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """The repository as git has it, with what is changed here committed."""
+    """A clone of this repository in which local changes are committed."""
     folder = tmp_path / "clone"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
     changed = subprocess.run(
@@ -38,7 +38,7 @@ def demo(clone: Path, folder: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, cwd=clone, capture_output=True, text=True)
 
 
-def test_the_demo_shows_an_answered_request(clone: Path, tmp_path: Path) -> None:
+def test_demo_renders_starts_and_requests_a_service(clone: Path, tmp_path: Path) -> None:
     folder = tmp_path / "my service"
     result = demo(clone, folder)
     output = result.stdout + result.stderr

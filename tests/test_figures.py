@@ -1,4 +1,4 @@
-"""Figures that the README states, measured on the service with all components."""
+"""Measurements behind the README's figures, on a service with all components."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import pytest
 
 from tests.combinations import ROOT, components, render, run, sample
 
-#: Walks 100,000 posts while a thread inserts and deletes, then times the first and the last page.
+#: Pages through 100,000 posts during inserts and deletes, then times the first and last page.
 WALK = """
 import statistics, threading, time
 from datetime import UTC, datetime, timedelta
@@ -61,9 +61,9 @@ with app.app_context():
         cursors.append(cursor)
     done.set()
     thread.join()
-    lasting = {i for i in range(1, 100_001) if i % 5}
+    unchanged = {i for i in range(1, 100_001) if i % 5}
     assert len(seen) == len(set(seen)), "shown twice"
-    assert lasting <= set(seen), "skipped"
+    assert unchanged <= set(seen), "skipped"
     times = {None: [], cursors[-2]: []}
     for _ in range(51):
         for cursor, taken in times.items():
@@ -82,12 +82,12 @@ def service(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.integration
-def test_a_services_own_tests_cover_it(service: Path) -> None:
-    """Lines and branches; what talks to Redis is covered by the layer that does so."""
+def test_own_tests_cover_the_service(service: Path) -> None:
+    """Line and branch coverage, including the integration tests."""
     assert_covered(service, "-m", "", "-k", "not postgresql and not killed")
 
 
-def test_unit_tests_cover_a_service_that_needs_no_server(template: Path, tmp_path: Path) -> None:
+def test_unit_tests_cover_a_service_without_servers(template: Path, tmp_path: Path) -> None:
     chosen = ["crud", "jwt", "uploads", "pagination", "probes"]
     assert_covered(render(template, tmp_path / "service", components=chosen))
 
@@ -99,12 +99,12 @@ def assert_covered(service: Path, *options: str) -> None:
 
 
 @pytest.mark.integration
-def test_deep_pages_cost_what_the_first_costs(service: Path) -> None:
+def test_deep_pages_are_as_fast_as_the_first(service: Path) -> None:
     assert_walk(service, f"sqlite:///{service / 'walk.db'}")
 
 
 @pytest.mark.integration
-def test_deep_pages_cost_what_the_first_costs_on_postgresql(
+def test_deep_pages_are_as_fast_as_the_first_on_postgresql(
     service: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
@@ -125,15 +125,15 @@ def assert_walk(service: Path, url: str) -> None:
 
 
 @pytest.mark.integration
-def test_a_services_integration_layer_passes(service: Path) -> None:
-    """Real PostgreSQL and Redis over a socket."""
+def test_integration_tests_pass(service: Path) -> None:
+    """They use real PostgreSQL and Redis servers."""
     output = run(service, "-m", "pytest", "-q", "-m", "integration")
     assert re.search(r"\d+ passed, \d+ deselected", output)
 
 
 @pytest.mark.integration
 @pytest.mark.parametrize("name", components())
-def test_each_components_integration_layer_passes(
+def test_integration_tests_of_each_component_pass(
     template: Path, tmp_path: Path, name: str
 ) -> None:
     service = render(template, tmp_path / "service", components=[name])
@@ -146,15 +146,15 @@ def test_each_components_integration_layer_passes(
 
 
 @pytest.mark.integration
-def test_a_forked_combination_costs_less_than_half_of_its_processes(
+def test_forking_halves_the_cost_of_a_combination(
     template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Core-seconds for the same checks of the same combinations, mypy's cache warm in both."""
+    """Compares core-seconds for the same checks and combinations, with a warm mypy cache."""
     cache = f"--cache-dir={tmp_path / 'mypy'}"
     matrix = [sys.executable, "-m", "tests.matrix", "--sample=8", "--jobs=1"]
     matrix += [f"--report={tmp_path}", f"--cache={tmp_path / 'mypy'}"]
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    for _ in range(2):  # the first fills the cache
+    for _ in range(2):  # the first run fills the cache
         subprocess.run(matrix, cwd=ROOT, check=True)
     report = json.loads((tmp_path / "report.json").read_text())
     forked = sum(result["cpu"] for result in report["results"]) + report["static_core_seconds"]

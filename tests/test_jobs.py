@@ -1,4 +1,4 @@
-"""Jobs on real workers, run as in the Procfile, while servers and workers fail; all over HTTP."""
+"""Background jobs on real workers and brokers, which fail and restart; tested over HTTP."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ URL = "/api/v1/jobs"
 CHECKSUM = {"kind": "checksum", "input": {"text": "a"}}
 ENDED = {"SUCCESS", "FAILURE", "REVOKED"}
 
-#: Jobs that take long, or kill their process.
+#: Jobs that take long or kill their process.
 KINDS = """
 
 class Nap(Schema):
@@ -74,19 +74,19 @@ def rabbitmq(tmp_path: Path) -> Iterator[RabbitMQ]:
 
 @pytest.fixture
 def broker(request: pytest.FixtureRequest) -> Broker:
-    """The broker that a test's parameter names."""
+    """The broker that is named by a test's parameter."""
     found: Broker = request.getfixturevalue(request.param)
     return found
 
 
 def variables(broker: Broker, redis: Redis) -> dict[str, str]:
-    """The service's environment. Results are in Redis, whatever the broker."""
+    """The service's environment; results are stored in Redis with either broker."""
     return {"REDIS_URL": redis.url} | ({} if broker is redis else {"CELERY_BROKER_URL": broker.url})
 
 
 @pytest.fixture(scope="module")
 def service(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A service that knows the jobs of this module too."""
+    """A service that also has the jobs defined above."""
     folder = tmp_path_factory.mktemp("jobs") / "service"
     service = render(template, folder, components=["celery", "probes"])
     with (service / "app" / "celery" / "checksum.py").open("a") as example:
@@ -95,7 +95,7 @@ def service(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Worker:
-    """A worker with its own node name, in a process group of its own."""
+    """A worker with its own node name and process group."""
 
     numbers = count(1)
 
@@ -153,7 +153,7 @@ def working(service: Path, **environment: str) -> Iterator[Running]:
 
 
 def submit(server: Server, kind: str, **body: object) -> str:
-    # A new connection: the server closes those that were idle for ten seconds.
+    # Use a new connection: the server closes those that are idle for ten seconds.
     job, headers = {"kind": kind, "input": body}, server.client.headers
     response = httpx.post(f"{server.address}{URL}", json=job, headers=headers, timeout=30)
     assert response.status_code == 202, response.text
@@ -182,7 +182,7 @@ def wait_until_started(server: Server, *locations: str) -> None:
 
 
 def wait_for_all(server: Server, locations: list[str], limit: float) -> Counter[str]:
-    """Count the states of jobs when all have ended, or the time is over."""
+    """Count the states of jobs when all have ended or ``limit`` seconds have passed."""
     deadline = time.monotonic() + limit
     while True:
         states = Counter(state(server, location) for location in locations)
@@ -193,7 +193,7 @@ def wait_for_all(server: Server, locations: list[str], limit: float) -> Counter[
 
 @pytest.mark.parametrize(
     ("broker", "losses"),
-    [("rabbitmq", 0), ("redis", 5)],  # Redis may lose a job that a worker is just fetching
+    [("rabbitmq", 0), ("redis", 5)],  # Redis may lose a job while a worker fetches it
     indirect=["broker"],
 )
 def test_1000_jobs_survive_five_killed_workers(
@@ -217,7 +217,7 @@ def test_1000_jobs_survive_five_killed_workers(
     [("redis", signal.SIGTERM), ("redis", signal.SIGKILL), ("rabbitmq", signal.SIGKILL)],
     indirect=["broker"],
 )
-def test_1000_jobs_survive_a_restart_of_the_broker(
+def test_1000_jobs_survive_a_broker_restart(
     service: Path, broker: Broker, redis: Redis, how: signal.Signals
 ) -> None:
     with working(service, JOB_TIME_LIMIT="5", **variables(broker, redis)) as running:
@@ -237,8 +237,8 @@ def test_1000_jobs_survive_a_restart_of_the_broker(
 def slowest_response(
     server: Server, clients: int, method: str, path: str, status: int, **body: object
 ) -> float:
-    """Seconds, among 320 requests that so many clients send at once."""
-    # A client for each thread; threads that share one close each other's connections.
+    """The longest of 320 requests sent by parallel clients, in seconds."""
+    # One client per thread: threads that share one would close each other's connections.
     idle: SimpleQueue[httpx.Client] = SimpleQueue()
 
     def attempt(_: int) -> float:
@@ -263,7 +263,7 @@ def slowest_response(
 @pytest.mark.parametrize(
     ("broker", "clients"), [("redis", 64), ("rabbitmq", 32)], indirect=["broker"]
 )
-def test_without_a_broker_requests_are_503_within_2_seconds(
+def test_requests_fail_with_503_within_2_seconds_without_a_broker(
     broker: Broker, clients: int, service: Path, redis: Redis, how: signal.Signals
 ) -> None:
     with working(service, **variables(broker, redis)) as running:
@@ -285,7 +285,7 @@ def test_without_a_broker_requests_are_503_within_2_seconds(
             broker.start()
         time.sleep(1.1)
         assert wait(server, submit(server, "checksum", text="a"))["state"] == "SUCCESS"
-        for _ in range(50):  # a check that hangs has to end first
+        for _ in range(50):  # a hanging check has to time out first
             if ready := httpx.get(f"{server.address}/ready").json()["ready"]:
                 break
             time.sleep(0.1)
@@ -346,7 +346,7 @@ def test_stopped_worker_returns_its_jobs_to_the_queue(running: Running) -> None:
 
 
 @pytest.mark.parametrize("broker", ["redis", "rabbitmq"], indirect=True)
-def test_services_share_a_broker(service: Path, broker: Broker, redis: Redis) -> None:
+def test_services_can_share_a_broker(service: Path, broker: Broker, redis: Redis) -> None:
     shared = variables(broker, redis)
     with (
         working(service, KEY_PREFIX="one", **shared) as one,
@@ -360,6 +360,6 @@ def test_services_share_a_broker(service: Path, broker: Broker, redis: Redis) ->
         assert two.server.client.get(other).status_code == 404
         one.start()
         assert wait(one.server, other)["state"] == "SUCCESS"
-        # Control messages, such as those that cancel a job, reach the service's own worker alone.
+        # Control messages, such as those that cancel a job, reach only the service's own workers.
         for running in (one, two):
             assert running.celery("inspect", "ping").count("OK") == 1

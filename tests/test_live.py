@@ -1,4 +1,4 @@
-"""The service with all components, as its Procfile runs it: black boxes over HTTP."""
+"""The service with all components, run as in its Procfile and tested over HTTP."""
 
 import json
 import os
@@ -33,7 +33,7 @@ CHECKS = (
     "negative_data_rejection",
     "unsupported_method",
 )
-#: What answers 503 here, where there are no weights and no provider.
+#: Routes that respond with 503 without model weights and a provider.
 UNAVAILABLE = "/(bedrock|faces|openai)/"
 NO_PROVIDER = {
     "AWS_ACCESS_KEY_ID": "nobody",
@@ -64,9 +64,7 @@ class Server:
 
 @contextmanager
 def serve(service: Path, command: str = "", /, **environment: str) -> Iterator[Server]:
-    """Run the Procfile's web process, or another command, until the block ends; with embedded
-    defaults and two workers.
-    """
+    """Run the Procfile's web process, or another command, with two workers until the block ends."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -126,25 +124,25 @@ def client(server: Server) -> httpx.Client:
     return server.client
 
 
-def test_every_process_sees_the_same_numbers(server: Server) -> None:
+def test_metrics_are_shared_between_processes(server: Server) -> None:
     for _ in range(40):
-        httpx.get(server.address)  # a connection each, so that both workers answer
-    counts = {count_hellos(server) for _ in range(20)}
+        httpx.get(server.address)  # one connection each, so that both workers answer
+    counts = {count_requests(server) for _ in range(20)}
     assert len(counts) == 1
     assert counts.pop() >= 40
 
 
-def count_hellos(server: Server) -> float:
+def count_requests(server: Server) -> float:
     series = 'http_requests_total{method="GET",route="/",status="200"} '
     text = httpx.get(f"{server.address}/metrics").text
     return float(text.partition(series)[2].splitlines()[0])
 
 
-def test_the_document_is_valid_openapi(client: httpx.Client) -> None:
+def test_openapi_document_is_valid(client: httpx.Client) -> None:
     validate(client.get("/openapi.json").json())
 
 
-def test_every_error_is_documented_as_a_problem(client: httpx.Client) -> None:
+def test_errors_are_documented_as_problem_documents(client: httpx.Client) -> None:
     document = client.get("/openapi.json").json()
     for path, operations in document["paths"].items():
         for operation in operations.values():
@@ -153,7 +151,7 @@ def test_every_error_is_documented_as_a_problem(client: httpx.Client) -> None:
                     assert list(response["content"]) == ["application/problem+json"], path
 
 
-def test_of_50_concurrent_creates_one_wins(server: Server) -> None:
+def test_one_of_50_concurrent_creates_succeeds(server: Server) -> None:
     user = {"email": "race@example.com", "name": "Race"}
     url = f"{server.address}/api/v1/users"
 
@@ -164,7 +162,7 @@ def test_of_50_concurrent_creates_one_wins(server: Server) -> None:
         assert Counter(pool.map(create, range(50))) == {201: 1, 409: 49}
 
 
-def test_a_body_over_the_bound_gets_its_answer(client: httpx.Client) -> None:
+def test_too_large_body_is_rejected_with_413(client: httpx.Client) -> None:
     large = b"x" * (17 * 1024 * 1024)
     for _ in range(3):
         response = client.post("/api/v1/uploads", files={"file": ("a.png", large)})
@@ -173,15 +171,13 @@ def test_a_body_over_the_bound_gets_its_answer(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("with_token", [True, False])
-def test_schemathesis_finds_nothing(server: Server, tmp_path: Path, with_token: bool) -> None:
+def test_schemathesis_finds_no_errors(server: Server, tmp_path: Path, with_token: bool) -> None:
     paths = f"--exclude-path-regex={UNAVAILABLE}|^/ready"
     run_schemathesis(server, tmp_path, with_token, CHECKS, paths)
 
 
-def test_schemathesis_finds_nothing_where_a_provider_is_down(
-    server: Server, tmp_path: Path
-) -> None:
-    """Each 503 is documented, and a bad request is refused before anybody is asked."""
+def test_schemathesis_finds_no_errors_without_a_provider(server: Server, tmp_path: Path) -> None:
+    """503 is documented, and invalid requests are rejected before a provider is called."""
     checks = [name for name in CHECKS if name != "not_a_server_error"]
     run_schemathesis(server, tmp_path, True, checks, f"--include-path-regex={UNAVAILABLE}")
 
@@ -195,7 +191,7 @@ def run_schemathesis(
         "run",
         f"{server.address}/openapi.json",
         f"--checks={','.join(checks)}",
-        f"--max-examples={30 if with_token else 10}",  # without, most of them are refused
+        f"--max-examples={30 if with_token else 10}",  # most are rejected without a token
         "--exclude-operation-id=auth_logout",  # it would revoke the token
         paths,
         *header,
@@ -207,7 +203,7 @@ def run_schemathesis(
 
 @pytest.fixture
 def production(service: Path, tmp_path: Path) -> dict[str, str]:
-    """The variables that ``prod`` asks for, and a database that is migrated."""
+    """The variables that ``prod`` requires, and a migrated database."""
     environment = {
         "APP_ENV": "prod",
         "SECRET_KEY": "s" * 32,
@@ -222,7 +218,7 @@ def production(service: Path, tmp_path: Path) -> dict[str, str]:
     return environment
 
 
-def test_prod_logs_json_and_finishes_what_it_began(
+def test_prod_logs_json_and_completes_requests_on_sigterm(
     service: Path, production: dict[str, str]
 ) -> None:
     (service / "log.txt").unlink(missing_ok=True)
@@ -238,11 +234,11 @@ def test_prod_logs_json_and_finishes_what_it_began(
     assert any(event.get("request_id") == "slow-one" for event in events)
 
 
-@pytest.mark.parametrize("attempt", [1, 2])  # a signal goes astray in two of three
-def test_sigterm_ends_workers_that_hash_passwords(
+@pytest.mark.parametrize("attempt", [1, 2])  # twice, because failures are intermittent
+def test_sigterm_stops_workers_that_hash_passwords(
     service: Path, production: dict[str, str], attempt: int
 ) -> None:
-    """Hashes take threads of their own, which a signal may interrupt in the place of Python's."""
+    """Threads of the password hash may receive the signal instead of Python's main thread."""
     ending = Event()
     with serve(service, **production) as server, ThreadPoolExecutor(12) as pool:
         server.login()
@@ -250,13 +246,13 @@ def test_sigterm_ends_workers_that_hash_passwords(
         time.sleep(3)
         ending.set()
         os.kill(server.process.pid, signal.SIGTERM)
-        assert server.process.wait(25) == 0  # before the server would kill them
+        assert server.process.wait(25) == 0  # before the server kills its workers
         assert sum(caller.result(30) for caller in callers)
 
 
 def login_until_refused(address: str, ending: Event) -> int:
-    """How often somebody logged in. What was sent before the end has to be answered; what comes
-    later may be refused, or reset where the server had not looked at the connection yet.
+    """Log in until the server stops; returns the number of logins. Requests sent before SIGTERM
+    must be answered; later ones may be refused or reset.
     """
     count = 0
     with httpx.Client(timeout=60, limits=httpx.Limits(max_keepalive_connections=0)) as client:
@@ -274,7 +270,7 @@ def login_until_refused(address: str, ending: Event) -> int:
 
 
 def start_request(server: Server) -> socket.socket:
-    """A registration whose body has not arrived in full."""
+    """Send a registration with an incomplete body."""
     host, _, port = server.address.removeprefix("http://").partition(":")
     connection = socket.create_connection((host, int(port)))
     connection.sendall(
@@ -286,7 +282,7 @@ def start_request(server: Server) -> socket.socket:
     return connection
 
 
-def test_prod_says_what_is_missing(service: Path) -> None:
+def test_prod_lists_missing_settings(service: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if k not in {"SECRET_KEY", "DATABASE_URL"}}
     for command in (["python", "serve.py"], ["flask", "--app", "wsgi", "routes"]):
         result = subprocess.run(
@@ -300,7 +296,7 @@ def test_prod_says_what_is_missing(service: Path) -> None:
         for name in ("SECRET_KEY", "JWT_SECRET_KEY", "DATABASE_URL"):
             assert f"{name}: Field required" in result.stderr
         assert "CELERY_BROKER_URL: set it or REDIS_URL" in result.stderr
-        assert "Respawning" not in result.stderr  # no worker is tried twice
+        assert "Respawning" not in result.stderr  # workers are not restarted
 
 
 @pytest.mark.parametrize(
@@ -312,7 +308,7 @@ def test_prod_says_what_is_missing(service: Path) -> None:
         ("LOG_LEVEL", "Error: APP_ENV=dev cannot start: LOG_LEVEL: Input should be 'DEBUG', "),
     ],
 )
-def test_the_server_names_a_variable_that_is_wrong(service: Path, name: str, error: str) -> None:
+def test_server_names_the_invalid_variable(service: Path, name: str, error: str) -> None:
     command = [str(SCRIPTS / "python"), "serve.py"]
     environment = os.environ | {name: "many"}
     result = subprocess.run(command, cwd=service, env=environment, capture_output=True, text=True)
@@ -321,7 +317,7 @@ def test_the_server_names_a_variable_that_is_wrong(service: Path, name: str, err
     assert result.stderr.count("\n") == 1
 
 
-def test_bad_commands_end_in_one_line(service: Path) -> None:
+def test_invalid_commands_fail_with_one_line(service: Path) -> None:
     commands: list[Any] = [["create-user", "x", "y"], ["create-account", "x", "--password", "y"]]
     for arguments in commands:
         command = [str(SCRIPTS / "flask"), "--app", "wsgi", *arguments]

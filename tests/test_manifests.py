@@ -1,7 +1,4 @@
-"""Kubernetes manifests, images, compose and CI of rendered services, by the tools of their field.
-
-All of it is offline: no cluster, no registry.
-"""
+"""Validates the Kubernetes manifests, Dockerfile, compose file and CI of services, all offline."""
 
 import json
 import os
@@ -25,7 +22,7 @@ pytestmark = pytest.mark.manifests
 VERSIONS = ("1.34", "1.37")
 OVERLAYS = ("dev", "prod")
 EVERYTHING = Combination.parse("all")
-#: Kinds of custom resources, whose schemas are not at hand.
+#: Kinds of custom resources, which cannot be validated.
 CUSTOM = {"ExternalSecret", "HTTPRoute", "PodMonitor", "PrometheusRule", "ScaledObject"}
 
 
@@ -40,7 +37,7 @@ def everything(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def run(*command: str, cwd: Path | None = None) -> str:
-    """The output of a tool, which must find nothing to complain of."""
+    """Run a tool, which must succeed; returns its output."""
     program = os.environ.get(command[0].upper()) or Path(sys.executable).with_name(command[0])
     words = [str(program), *command[1:]]
     result = subprocess.run(words, cwd=cwd, capture_output=True, text=True)
@@ -61,9 +58,7 @@ def test_overlays_are_valid_and_complete(
 
 
 @pytest.mark.parametrize("option", ["gateway", "external-secrets", "pod-monitor", "keda"])
-def test_options_can_be_switched_on(
-    template: Path, tmp_path: Path, program: str, option: str
-) -> None:
+def test_options_can_be_enabled(template: Path, tmp_path: Path, program: str, option: str) -> None:
     service = render(template, tmp_path / "service", **EVERYTHING.answers)
     path = service / "deploy" / "k8s" / "overlays" / "prod" / "kustomization.yaml"
     text = path.read_text()
@@ -81,7 +76,7 @@ def test_options_can_be_switched_on(
 
 
 def validate(documents: list[dict[str, Any]], folder: Path) -> None:
-    """Strictly by the schemas of Kubernetes."""
+    """Validate strictly against the schemas of Kubernetes."""
     known = [document for document in documents if document["kind"] not in CUSTOM]
     file = folder / "manifests.yaml"
     file.write_text(yaml.safe_dump_all(known))
@@ -100,7 +95,7 @@ def pods(documents: list[dict[str, Any]], combination: Combination) -> Iterator[
 
 
 def check_processes(documents: list[dict[str, Any]], combination: Combination) -> None:
-    """Every process type runs, confined, by its command."""
+    """All process types run their command in a restricted container."""
     found = {}
     for pod in pods(documents, combination):
         (container,) = pod["spec"]["containers"]
@@ -113,7 +108,7 @@ def check_processes(documents: list[dict[str, Any]], combination: Combination) -
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             action = container.get(probe, {})
             port = (action.get("httpGet") or action.get("tcpSocket") or {}).get("port")
-            assert port is None or port in ports, f"{probe} asks port {port}"
+            assert port is None or port in ports, f"{probe} uses port {port}"
     weights = found.pop("weights", None)
     assert (weights is not None) is ("deepface" in combination.components)
     assert set(found) == oracle.processes(combination)
@@ -124,7 +119,7 @@ def check_processes(documents: list[dict[str, Any]], combination: Combination) -
 
 
 def check_references(documents: list[dict[str, Any]], overlay: str) -> None:
-    """What one object names, another is; the Secret of production is made by its owner."""
+    """Referenced objects exist, except for the Secret in production."""
     names = {(document["kind"], document["metadata"]["name"]) for document in documents}
     text = json.dumps(documents)
     for kind, pattern in (
@@ -134,13 +129,13 @@ def check_references(documents: list[dict[str, Any]], overlay: str) -> None:
         ("Service", r'"service": \{"name": "([^"]+)"'),
     ):
         for name in re.findall(pattern, text):
-            assert (kind, name) in names, f"there is no {kind} {name}"
+            assert (kind, name) in names, f"{kind} {name} does not exist"
     secrets = set(re.findall(r'"secretName": "([^"]+)"', text))
     (secret,) = {name for name in secrets if not name.endswith("-tls")}
     assert (("Secret", secret) in names) is (overlay == "dev")
 
 
-def test_checkov_finds_nothing(everything: Path, program: str, tmp_path: Path) -> None:
+def test_checkov_finds_no_issues(everything: Path, program: str, tmp_path: Path) -> None:
     documents = build(program, everything / "deploy" / "k8s" / "overlays" / "prod")
     file = tmp_path / "prod.yaml"
     file.write_text(yaml.safe_dump_all(documents))
@@ -152,11 +147,11 @@ def test_checkov_finds_nothing(everything: Path, program: str, tmp_path: Path) -
     run("checkov", "--directory", str(everything), *options, *frameworks)
 
 
-def test_the_dockerfile_is_clean(everything: Path) -> None:
+def test_hadolint_finds_no_issues(everything: Path) -> None:
     run("hadolint", "Dockerfile", cwd=everything)
 
 
-def test_compose_and_workflows_follow_their_schemas(everything: Path) -> None:
+def test_compose_and_workflows_match_their_schemas(everything: Path) -> None:
     run("check-jsonschema", "--builtin-schema=vendor.compose-spec", "compose.yaml", cwd=everything)
     workflows = sorted((everything / ".github" / "workflows").glob("*.yml"))
     assert workflows
@@ -166,7 +161,7 @@ def test_compose_and_workflows_follow_their_schemas(everything: Path) -> None:
     run("zizmor", "--offline", ".github", cwd=ROOT)
 
 
-def test_gitlab_ci_follows_its_schema(template: Path, tmp_path: Path) -> None:
+def test_gitlab_ci_matches_its_schema(template: Path, tmp_path: Path) -> None:
     answers = EVERYTHING.answers | {"ci": "gitlab"}
     service = render(template, tmp_path / "service", **answers)
     schema = ["--builtin-schema=vendor.gitlab-ci", "--data-transform=gitlab-ci"]

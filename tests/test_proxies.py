@@ -1,4 +1,4 @@
-"""Services behind nginx, under a path prefix."""
+"""Services behind nginx under a path prefix."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.test_live import serve
 pytestmark = pytest.mark.integration
 
 
-def test_every_url_has_the_prefix_of_the_proxy(template: Path, tmp_path: Path) -> None:
+def test_urls_include_the_path_prefix(template: Path, tmp_path: Path) -> None:
     service = render(template, tmp_path / "service", components=["crud", "pagination"])
     environment = {"APP_ENV": "dev", "PROXY_HOPS": "1", "LOG_FORMAT": "json"}
     with serve(service, **environment) as server, nginx(tmp_path, server.address) as address:
@@ -32,7 +32,7 @@ def test_every_url_has_the_prefix_of_the_proxy(template: Path, tmp_path: Path) -
     assert {line["remote_addr"] for line in lines if line["event"] == "request"} == {"127.0.0.1"}
 
 
-def test_the_documentation_page_works_under_a_prefix(template: Path, tmp_path: Path) -> None:
+def test_api_docs_work_under_a_path_prefix(template: Path, tmp_path: Path) -> None:
     from playwright.sync_api import sync_playwright
 
     service = render(template, tmp_path / "service", components=["crud"])

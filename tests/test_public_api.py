@@ -1,4 +1,4 @@
-"""A service uses what its libraries document: none of their names begins with an underscore."""
+"""Services use no private names (with a leading underscore) of libraries."""
 
 import ast
 import re
@@ -12,12 +12,12 @@ TEMPLATE = ROOT / "template"
 FILES = sorted(path.relative_to(TEMPLATE).as_posix() for path in TEMPLATE.rglob("*.py"))
 PRIVATE = re.compile(r"_(?!_)\w+")
 
-#: ``file: name`` of each private name that a service may use, with the reason.
+#: Exceptions, ``file: name`` → the reason.
 ALLOWED: dict[str, str] = {}
 
 
 def private_names(tree: ast.Module) -> Iterator[str]:
-    """The private names that a module takes from somewhere else."""
+    """The private names that a module uses but does not define."""
     own = set(bound_names(tree))
     for node in ast.walk(tree):
         names: list[str] = []
@@ -37,7 +37,7 @@ def private_names(tree: ast.Module) -> Iterator[str]:
 
 
 def bound_names(tree: ast.Module) -> Iterator[str]:
-    """The names that a module gives: its functions, classes, variables and attributes of self."""
+    """The names that a module defines: functions, classes, variables and attributes of self."""
     for node in ast.walk(tree):
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
@@ -49,7 +49,7 @@ def bound_names(tree: ast.Module) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_a_service_uses_no_private_name_of_a_library(file: str) -> None:
+def test_service_uses_no_private_names_of_libraries(file: str) -> None:
     found = {f"{file}: {name}" for name in private_names(ast.parse((TEMPLATE / file).read_text()))}
     allowed = {entry for entry in ALLOWED if entry.startswith(f"{file}: ")}
     assert found == allowed, "Use documented names, or add a line with a reason to ALLOWED."
@@ -71,6 +71,6 @@ def test_private_names_are_found(code: str) -> None:
     assert list(private_names(ast.parse(code)))
 
 
-def test_names_of_ones_own_may_be_private() -> None:
+def test_own_names_may_be_private() -> None:
     code = "class Cache:\n def __init__(self): self._items = {}\n def all(self): return self._items"
     assert not list(private_names(ast.parse(code)))

@@ -1,4 +1,4 @@
-"""The questions: what they offer, what they derive, and what they say to a bad answer."""
+"""The questions: choices, defaults, computed values and validation."""
 
 import re
 import subprocess
@@ -29,14 +29,14 @@ PRESETS = {
 
 
 def choices(question: str) -> list[str]:
-    """The values that a question lists, offered or not."""
+    """All choices of a question, available or not."""
     listed = questions()[question]["choices"]
     values = listed.values() if isinstance(listed, dict) else listed
     return [value["value"] if isinstance(value, dict) else value for value in values]
 
 
 def asked() -> dict[str, Any]:
-    """The questions that people see."""
+    """The questions that are shown to users."""
     return {
         name: question
         for name, question in questions().items()
@@ -44,13 +44,13 @@ def asked() -> dict[str, Any]:
     }
 
 
-def test_every_component_and_preset_is_listed() -> None:
+def test_all_components_and_presets_are_offered() -> None:
     assert set(CONTRACT) <= set(choices("components"))
     assert choices("components") == questions()["everything"]["default"]
     assert choices("preset") == list(PRESETS)
 
 
-def test_every_component_that_is_written_has_its_folder() -> None:
+def test_each_component_has_its_folders() -> None:
     root = Path(__file__).parent.parent / "template"
     for parent in ("app", "tests"):
         folders = {path.name for path in (root / parent).iterdir() if path.is_dir()}
@@ -58,7 +58,7 @@ def test_every_component_that_is_written_has_its_folder() -> None:
 
 
 @pytest.mark.parametrize("name", asked())
-def test_every_question_helps_and_has_a_default(name: str) -> None:
+def test_each_question_has_help_default_and_validation(name: str) -> None:
     question = asked()[name]
     assert question["help"].endswith(("?", ")"))
     assert "default" in question
@@ -66,13 +66,13 @@ def test_every_question_helps_and_has_a_default(name: str) -> None:
 
 
 @pytest.mark.parametrize(("preset", "expected"), PRESETS.items())
-def test_a_preset_offers_its_components(preset: str, expected: list[str]) -> None:
+def test_preset_selects_its_components(preset: str, expected: list[str]) -> None:
     known = {"preset": preset, "everything": components()}
     assert cookiecutter_answers.default("components", known) == expected
 
 
 @pytest.mark.parametrize(("preset", "expected"), PRESETS.items())
-def test_a_preset_is_a_default_that_is_recorded(
+def test_preset_and_components_are_recorded(
     template: Path, tmp_path: Path, preset: str, expected: list[str]
 ) -> None:
     answers = recorded(render(template, tmp_path / "service", preset=preset))
@@ -81,7 +81,7 @@ def test_a_preset_is_a_default_that_is_recorded(
     assert not {"everything", "database", "project_slug"} & set(answers)
 
 
-def test_the_other_questions_have_their_defaults(template: Path, tmp_path: Path) -> None:
+def test_defaults_of_other_questions(template: Path, tmp_path: Path) -> None:
     versions = choices("python_version")
     assert versions == sorted(versions, key=lambda version: [int(n) for n in version.split(".")])
     answers = recorded(render(template, tmp_path / "service", components=["torch"]))
@@ -109,13 +109,13 @@ def recorded(service: Path) -> dict[str, Any]:
         ("Flask", "service-flask"),
     ],
 )
-def test_a_slug_is_a_dns_label(template: Path, tmp_path: Path, name: str, slug: str) -> None:
+def test_slug_is_a_dns_label(template: Path, tmp_path: Path, name: str, slug: str) -> None:
     service = render(template, tmp_path / "service", project_name=name, components=[])
     project = tomllib.loads((service / "pyproject.toml").read_text())["project"]
     assert project["name"] == slug
 
 
-def test_no_service_is_named_like_what_services_require() -> None:
+def test_list_of_requirements_is_complete() -> None:
     text = (ROOT / "template" / "pyproject.toml").read_text()
     named = re.findall(r'^ {4}"([\w-]+)[\[>=]|= \["([\w-]+)>=', text, re.MULTILINE)
     required = {first or second for first, second in named} - {"hatchling"}
@@ -134,7 +134,7 @@ def test_no_service_is_named_like_what_services_require() -> None:
         "A – ’",
     ],
 )
-def test_any_name_is_rendered_as_it_is(template: Path, tmp_path: Path, name: str) -> None:
+def test_any_project_name_is_quoted_correctly(template: Path, tmp_path: Path, name: str) -> None:
     answers = {"project_name": name, "description": name, "components": []}
     service = render(template, tmp_path / "service", **answers)
     project = tomllib.loads((service / "pyproject.toml").read_text())["project"]
@@ -149,7 +149,7 @@ def test_any_name_is_rendered_as_it_is(template: Path, tmp_path: Path, name: str
 
 
 @pytest.mark.parametrize(
-    ("answers", "sentence"),
+    ("answers", "message"),
     [
         ({"project_name": ""}, "Give the service a name."),
         ({"project_name": "   "}, "Give the service a name."),
@@ -162,19 +162,17 @@ def test_any_name_is_rendered_as_it_is(template: Path, tmp_path: Path, name: str
         ({"python_version": "2.7"}, "is not in ['3.11'"),
     ],
 )
-def test_a_bad_answer_is_answered_with_what_to_do(
-    template: Path, tmp_path: Path, answers: dict[str, Any], sentence: str
+def test_invalid_answers_are_rejected_with_a_message(
+    template: Path, tmp_path: Path, answers: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=r".") as caught:
         render(template, tmp_path / "service", **answers)
-    assert sentence in str(caught.value)
+    assert message in str(caught.value)
     assert not (tmp_path / "service").exists()
 
 
-def test_copier_asks_for_no_trust(template: Path, tmp_path: Path) -> None:
-    """No tasks, no migrations, no extensions: the plain command renders, and says what is next, in
-    the words of the service's README.
-    """
+def test_copier_needs_no_trust_and_prints_next_steps(template: Path, tmp_path: Path) -> None:
+    """Rendering runs no tasks or extensions; the next steps are those of the service's README."""
     command = [sys.executable, "-m", "copier", "copy", "--defaults", str(template), "service"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     _, _, message = result.stderr.partition("Three commands start it:\n")
@@ -187,8 +185,8 @@ def test_copier_asks_for_no_trust(template: Path, tmp_path: Path) -> None:
     assert commands == start[1].splitlines()
 
 
-def test_everything_is_valid_in_its_own_language() -> None:
-    """Before it is rendered: block markers are comments."""
+def test_template_files_are_valid_before_rendering() -> None:
+    """Block markers are comments."""
     root = Path(__file__).parent.parent / "template"
     for path in root.rglob("*.py"):
         compile(path.read_text(), str(path), "exec")

@@ -1,4 +1,4 @@
-"""Every command in the README is run by a test, or is a nox session that CI runs."""
+"""Every command in the README is run by a test or is a nox session that CI runs."""
 
 import os
 import re
@@ -27,18 +27,18 @@ def commands(start: str) -> list[str]:
     return [command for command in COMMANDS if command.startswith(start)]
 
 
-def test_every_command_is_of_a_kind_that_is_run() -> None:
+def test_all_commands_are_covered_by_a_test() -> None:
     engines = ("copier copy ", "copier update ", "cookiecutter ")
-    kinds = ("git clone ", "python3 noxfile.py", "nox -s ", *engines)
-    others = [c for c in COMMANDS if not c.startswith((*kinds, "pipx ", "git commit ", "cd "))]
+    covered = ("git clone ", "python3 noxfile.py", "nox -s ", *engines)
+    others = [c for c in COMMANDS if not c.startswith((*covered, "pipx ", "git commit ", "cd "))]
     assert others == []
 
 
-def test_the_oldest_copier_is_the_one_that_the_template_takes() -> None:
+def test_minimum_copier_version_matches_the_template() -> None:
     assert f"Copier ({questions()['_min_copier_version']} or later)" in README
 
 
-def test_the_sessions_exist_and_ci_runs_the_tests() -> None:
+def test_sessions_exist_and_ci_runs_the_tests() -> None:
     source = (ROOT / "noxfile.py").read_text()
     known = set(re.findall(r"^@nox.session.*\ndef (\w+)", source, re.MULTILINE))
     named = {name for command in COMMANDS for name in re.findall(r"-s (\w+)", command)}
@@ -48,7 +48,7 @@ def test_the_sessions_exist_and_ci_runs_the_tests() -> None:
 
 
 @pytest.mark.parametrize("command", commands("nox -s matrix"))
-def test_matrix_commands_select_combinations(command: str, tmp_path: Path) -> None:
+def test_matrix_commands_run(command: str, tmp_path: Path) -> None:
     _, _, arguments = command.partition(" -- ")
     words = shlex.split(arguments)
     assert select(parse(words))
@@ -108,13 +108,13 @@ def commit(service: Path) -> None:
 
 
 def folder(parent: Path) -> Path:
-    """A clone, where a reader of the README stands."""
+    """A clone of this repository, the working directory of a README's reader."""
     git(parent, "clone", "--quiet", str(ROOT), "clone")
     return parent / "clone"
 
 
 def run_command(command: str, folder: Path) -> None:
-    """Run a README's command word for word, but with every question answered by its default."""
+    """Run a command of the README with default answers to all questions."""
     if "--defaults" not in command:
         command = command.replace("copier copy ", "copier copy --defaults ")
     if "--no-input" not in command:

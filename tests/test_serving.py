@@ -1,4 +1,4 @@
-"""Models behind the production server: black boxes over HTTP."""
+"""Models served by the production server, tested over HTTP."""
 
 import json
 import os
@@ -19,7 +19,7 @@ SETOSA = {"features": [5.1, 3.5, 1.4, 0.2]}
 TORCH_URL = "/api/v1/torch/predict"
 PROD = {"APP_ENV": "prod", "SECRET_KEY": "s" * 32}
 
-#: Answers requests, and prints what is loaded then of the libraries that train.
+#: Answers requests, and prints which training libraries were imported for that.
 SERVE = """
 import sys
 from app import create_app
@@ -32,7 +32,7 @@ print(*(answer.status_code for answer in answers), sorted(training & set(sys.mod
 
 @pytest.fixture(scope="module")
 def service(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A service with models that its commands have trained."""
+    """A service with trained models."""
     folder = tmp_path_factory.mktemp("serving") / "service"
     service = render(template, folder, components=["sklearn", "torch", "probes"])
     for library in ("sklearn", "torch"):
@@ -49,13 +49,13 @@ def train(service: Path, library: str) -> str:
     return result.stdout
 
 
-def test_a_serving_process_imports_nothing_that_trains(service: Path) -> None:
+def test_serving_imports_no_training_libraries(service: Path) -> None:
     code = f"URL, SETOSA, TORCH_URL = {URL!r}, {SETOSA!r}, {TORCH_URL!r}\n{SERVE}"
     assert run(service, "-c", code).splitlines()[-1] == "200 200 []"
 
 
-def test_64_callers_each_get_their_own_answer(service: Path) -> None:
-    """With the engines whose calls requests share, and threads enough to do so."""
+def test_64_concurrent_callers_get_their_own_answers(service: Path) -> None:
+    """With the engines that batch requests, and enough threads to do so."""
     engines = {"SKLEARN_ENGINE": "sklearn", "TORCH_ENGINE": "torch", "WEB_THREADS": "32"}
     flowers = [[5 + index / 40, 3, 1 + index / 12, 0.2 + index / 30] for index in range(64)]
     with httpx.Client(timeout=60) as client, serve(service, **PROD, **engines) as server:
@@ -81,14 +81,14 @@ def test_64_callers_each_get_their_own_answer(service: Path) -> None:
         assert float(shared) > 0, model
 
 
-def test_dev_answers_at_once(template: Path, tmp_path: Path) -> None:
+def test_dev_serves_without_training(template: Path, tmp_path: Path) -> None:
     service = render(template, tmp_path / "service", components=["sklearn"])
     with serve(service) as server:
         assert server.client.post(URL, json=SETOSA).json()["label"] == "setosa"
     assert "model loaded" in server.log.read_text()
 
 
-def test_prod_without_a_model_waits_for_one(service: Path, tmp_path: Path) -> None:
+def test_prod_waits_for_a_missing_model(service: Path, tmp_path: Path) -> None:
     folder = str(tmp_path / "models")
     with serve(service, **PROD, SKLEARN_MODEL_DIR=folder) as server:
         assert server.client.get("/health").status_code == 200
@@ -102,7 +102,7 @@ def test_prod_without_a_model_waits_for_one(service: Path, tmp_path: Path) -> No
     (tmp_path / "models").rename(service / "instance" / "models" / "sklearn")
 
 
-def test_prod_refuses_a_changed_model_until_it_is_trained_again(service: Path) -> None:
+def test_prod_rejects_a_modified_model_until_it_is_retrained(service: Path) -> None:
     (model,) = service.glob("instance/models/sklearn/*/model.onnx")
     content = model.read_bytes()
     model.write_bytes(content + b"\0")
@@ -121,9 +121,9 @@ def test_prod_refuses_a_changed_model_until_it_is_trained_again(service: Path) -
         assert server.client.post(URL, json=SETOSA).status_code == 200
 
 
-def test_a_server_that_is_draining_closes_connections(service: Path, tmp_path: Path) -> None:
+def test_draining_server_closes_connections(service: Path, tmp_path: Path) -> None:
     file = tmp_path / "draining"
-    file.touch()  # of an earlier run
+    file.touch()  # left by an earlier run
     with serve(service, **PROD, DRAIN_FILE=str(file)) as server:
         assert "Connection" not in server.client.get("/health").headers
         file.touch()
@@ -133,12 +133,12 @@ def test_a_server_that_is_draining_closes_connections(service: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("engine", ["onnx", "sklearn"])
-def test_sigterm_under_load_loses_nothing_that_was_accepted(service: Path, engine: str) -> None:
+def test_sigterm_under_load_loses_no_accepted_request(service: Path, engine: str) -> None:
     (service / "log.txt").unlink(missing_ok=True)
     begun = Event()
     environment = {**PROD, "SKLEARN_ENGINE": engine}
     with serve(service, **environment) as server, ThreadPoolExecutor(16) as pool:
-        callers = [pool.submit(call_until_it_ends, server, begun) for _ in range(16)]
+        callers = [pool.submit(call_until_it_stops, server, begun) for _ in range(16)]
         assert begun.wait(30)
         os.kill(server.process.pid, signal.SIGTERM)
         assert server.process.wait(30) == 0
@@ -151,8 +151,8 @@ def test_sigterm_under_load_loses_nothing_that_was_accepted(service: Path, engin
     assert len(accepted) == received
 
 
-def call_until_it_ends(server: Server, begun: Event) -> int:
-    """How many answers came. A connection that nobody took any more is no answer."""
+def call_until_it_stops(server: Server, begun: Event) -> int:
+    """Send requests until the server stops; returns the number of responses."""
     count = 0
     with httpx.Client(base_url=server.address, timeout=30) as client:
         while True:

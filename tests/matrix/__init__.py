@@ -1,4 +1,4 @@
-"""The matrix: every combination of answers is rendered, checked and tested.
+"""The matrix renders, checks and tests combinations of answers.
 
-``python -m tests.matrix --help`` says how; ``nox -s matrix`` brings what it needs.
+``nox -s matrix`` installs its requirements and runs it; see ``python -m tests.matrix --help``.
 """

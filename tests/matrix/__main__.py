@@ -1,4 +1,4 @@
-"""``python -m tests.matrix``: choose combinations, run them, and report."""
+"""The command line: ``python -m tests.matrix``."""
 
 import argparse
 import math
@@ -23,18 +23,24 @@ from tests.matrix.runner import Matrix, Settings
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="nox -s matrix --",
-        description="Render, check and test combinations of answers; by default a covering array.",
+        description="Render, check and test combinations of answers; a covering array by default.",
     )
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--strength", type=positive, default=3, help="any so many answers meet (3)")
-    which.add_argument("--all", action="store_true", help="every combination there is")
-    which.add_argument("--sample", type=positive, metavar="N", help="so many by chance")
-    which.add_argument(
+    selection = parser.add_mutually_exclusive_group()
+    selection.add_argument(
+        "--strength",
+        type=positive,
+        metavar="N",
+        default=3,
+        help="cover all values of any N answers (default: 3)",
+    )
+    selection.add_argument("--all", action="store_true", help="run all combinations")
+    selection.add_argument("--sample", type=positive, metavar="N", help="run N random combinations")
+    selection.add_argument(
         "--only",
         action="append",
         type=combination,
         metavar="COMBINATION",
-        help="just this, such as 'crud,jwt' or 'nothing python_version=3.12'; may be repeated",
+        help="run this one, such as 'crud,jwt' or 'nothing python_version=3.12'; repeatable",
     )
     parser.add_argument(
         "--without",
@@ -42,18 +48,24 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         default=[],
         choices=components(),
         metavar="COMPONENT",
-        help="leave out combinations with this; may be repeated",
+        help="skip combinations with this component; repeatable",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the sample (0)")
-    parser.add_argument("--shard", type=shard, default=(1, 1), metavar="I/N", help="one part of N")
-    parser.add_argument("--resume", action="store_true", help="keep what passed in the last run")
+    parser.add_argument("--seed", type=int, default=0, help="seed of --sample (default: 0)")
+    parser.add_argument(
+        "--shard", type=shard, default=(1, 1), metavar="I/N", help="run part I of N"
+    )
+    parser.add_argument("--resume", action="store_true", help="skip what passed in the last run")
     parser.add_argument("--fail-fast", action="store_true", help="stop at the first failure")
     parser.add_argument(
-        "--jobs", type=positive, default=os.cpu_count() or 1, help="processes at once"
+        "--jobs", type=positive, default=os.cpu_count() or 1, help="number of parallel processes"
     )
-    parser.add_argument("--limit", type=seconds, default=300, help="seconds for one combination")
-    parser.add_argument("--report", type=folder, default=Path("matrix-report"), help="folder")
-    parser.add_argument("--cache", type=folder, default=Path(".mypy_cache"), help="mypy's folder")
+    parser.add_argument("--limit", type=seconds, default=300, help="seconds per combination")
+    parser.add_argument(
+        "--report", type=folder, default=Path("matrix-report"), help="report folder"
+    )
+    parser.add_argument(
+        "--cache", type=folder, default=Path(".mypy_cache"), help="cache folder of mypy"
+    )
     return parser.parse_args(arguments)
 
 
@@ -66,7 +78,7 @@ def combination(text: str) -> Combination:
 
 def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
 
 
@@ -76,18 +88,18 @@ def seconds(text: str) -> float:
     except ValueError:
         value = math.nan
     if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
     return value
 
 
 def folder(text: str) -> Path:
-    """A folder that can be written to; it is made where it is not there."""
+    """A writable folder, which is created if necessary."""
     path = Path(text)
     try:
         path.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=path).close()
     except OSError as error:
-        reason = f"{text!r} is no folder to write to: {error.strerror}"
+        reason = f"{text!r} is not a writable folder: {error.strerror}"
         raise argparse.ArgumentTypeError(reason) from None
     return path
 
@@ -95,12 +107,12 @@ def folder(text: str) -> Path:
 def shard(text: str) -> tuple[int, int]:
     index, _, count = text.partition("/")
     if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
-        raise argparse.ArgumentTypeError(f"{text!r} is no shard; write 3/16 for the third of 16")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a shard; write 3/16 for the third of 16")
     return int(index), int(count)
 
 
 def select(arguments: argparse.Namespace) -> list[Combination]:
-    """The combinations to run, of which a shard has its part."""
+    """The combinations to run in this shard."""
     if arguments.only:
         chosen = list(dict.fromkeys(arguments.only))
     elif arguments.all:
@@ -120,11 +132,11 @@ def main() -> int:
     combinations = select(arguments)
     if arguments.without:
         left_out = ", ".join(arguments.without)
-        print(f"Left out on Python {platform.python_version()}: {left_out}", flush=True)
+        print(f"Skipped on Python {platform.python_version()}: {left_out}", flush=True)
     if not combinations:
         index, count = arguments.shard
-        sentence = f"Nothing to run: part {index} of {count} is empty. Make fewer parts."
-        print(sentence, file=sys.stderr)
+        error = f"Nothing to run: part {index} of {count} is empty. Use fewer parts."
+        print(error, file=sys.stderr)
         return 2
     matrix = Matrix(
         combinations,
@@ -137,17 +149,17 @@ def main() -> int:
             fail_fast=arguments.fail_fast,
         ),
     )
-    stopped = matrix.run()
+    interrupted = matrix.run()
     write_reports(matrix, arguments.report)
     for result in matrix.failed:
         print(f"\nFAILED {result.key}: {result.failure}")
-        print(f"  its output: {arguments.report / 'logs' / result.log}")
-        print(f"  again: nox -s matrix -- --only '{result.key}'")
+        print(f"  output: {arguments.report / 'logs' / result.log}")
+        print(f"  reproduce: nox -s matrix -- --only '{result.key}'")
     if matrix.drift:
-        print(f"\nFAILED {matrix.drift}\n  again: nox -s cookiecutter")
+        print(f"\nFAILED {matrix.drift}\n  update it: nox -s cookiecutter")
     print(f"\n{matrix.summary()}\n  report: {arguments.report / 'index.html'}")
-    if stopped:
-        print("Stopped. What is done is kept: go on with the same command and --resume.")
+    if interrupted:
+        print("Stopped. To continue, repeat the command with --resume.")
         return 130
     return 0 if matrix.complete else 1
 

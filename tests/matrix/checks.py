@@ -1,4 +1,4 @@
-"""What is checked of one combination, in a process of its own."""
+"""The checks of one combination, which run in their own process."""
 
 import importlib
 import io
@@ -20,7 +20,8 @@ from dotenv import dotenv_values
 from tests import oracle
 from tests.combinations import ROOT, Combination, render
 from tests.engines import Prepared, bake, tree, without_git
-from tests.matrix.artefacts import (
+from tests.matrix.caching import share_bytecode
+from tests.matrix.consistency import (
     PLATFORM_VARIABLES,
     assert_known,
     assert_same,
@@ -31,14 +32,13 @@ from tests.matrix.artefacts import (
     texts,
     variables,
 )
-from tests.matrix.once import keep_bytecode
 
 #: Settings that libraries read from Flask's configuration.
 READ_BY_LIBRARIES = {
     *("JWT_ACCESS_TOKEN_EXPIRES", "JWT_DECODE_LEEWAY", "JWT_REFRESH_TOKEN_EXPIRES"),
     *("JWT_SECRET_KEY", "KEY_PREFIX", "MAX_CONTENT_LENGTH", "SECRET_KEY"),
 }
-#: Settings whose value in ``.env.example`` is an example, not the default.
+#: Settings that have an example value rather than the default in ``.env.example``.
 EXAMPLES = {"DATABASE_URL"}
 
 
@@ -56,10 +56,13 @@ class Clock:
 
 
 def check(combination: Combination, prepared: Prepared, folder: Path) -> dict[str, Any]:
-    """Render a combination into ``folder`` and check all that concerns it alone.
+    """Render a combination into ``folder`` with both engines, and check and test it.
+
+    Returns:
+        ``tests``: how many of its tests passed; ``phases``: core-seconds of each phase.
 
     Raises:
-        AssertionError: something is not as it must be; the message says what.
+        AssertionError: a check failed.
     """
     clock = Clock()
     forget_variables()
@@ -73,7 +76,7 @@ def check(combination: Combination, prepared: Prepared, folder: Path) -> dict[st
         check_names(service, combination)
     os.chdir(service)
     sys.path.insert(0, str(service))
-    keep_bytecode(service, folder)
+    share_bytecode(service, folder)
     with clock("boot"):
         check_application(combination, service)
     with clock("tests"):
@@ -82,18 +85,18 @@ def check(combination: Combination, prepared: Prepared, folder: Path) -> dict[st
 
 
 def forget_variables() -> None:
-    """The shell's own variables must not decide what is tested."""
+    """Unset all variables that a service reads."""
     names = variables(ROOT / "template") | PLATFORM_VARIABLES
     for name in names:
         os.environ.pop(name, None)
 
 
 def check_parity(service: Path, project: Path) -> None:
-    """What Cookiecutter rendered is what Copier rendered, to the byte."""
+    """Copier and Cookiecutter rendered identical files."""
     ours, theirs = tree(service), tree(project)
-    assert_same("files of Cookiecutter's", set(theirs), set(ours))
-    others = [name for name in ours if ours[name] != theirs[name]]
-    assert not others, f"Cookiecutter renders others: {others}"
+    assert_same("files from Cookiecutter", set(theirs), set(ours))
+    different = [name for name in ours if ours[name] != theirs[name]]
+    assert not different, f"Cookiecutter renders different files: {different}"
 
 
 def check_files(service: Path, combination: Combination) -> None:
@@ -102,18 +105,18 @@ def check_files(service: Path, combination: Combination) -> None:
     assert_same("files", files, oracle.files(combination))
     empty = [str(path) for path in paths if path.is_dir() and not any(path.iterdir())]
     assert not empty, f"empty folders: {empty}"
-    programs = [str(path) for path in paths if path.is_file() and path.stat().st_mode & 0o111]
-    assert not programs, f"files that are executable: {programs}"
+    executable = [str(path) for path in paths if path.is_file() and path.stat().st_mode & 0o111]
+    assert not executable, f"executable files: {executable}"
 
 
 def check_application(combination: Combination, service: Path) -> None:
-    """The service boots; its routes, settings and guarded routes are the oracle's."""
+    """The service starts; its routes, guarded routes and settings match the oracle."""
     from app import create_app  # type: ignore[import-not-found]  # the render's
     from app.config import Settings  # type: ignore[import-not-found]
 
     values: dict[str, object] = {"APP_ENV": "test"}
     if {"sklearn", "torch"} & set(combination.components):
-        values["MODELS_AT_START"] = False  # the service's own tests train models
+        values["MODELS_AT_START"] = False  # the service's tests train models
     app = create_app(values)
     rules = {
         f"{method} {rule.rule}"
@@ -127,21 +130,21 @@ def check_application(combination: Combination, service: Path) -> None:
     check_commands(app, service)
     client = app.test_client()
     answers = {rule: answer(client, rule) for rule in rules}
-    refusing = {rule for rule, status in answers.items() if status == 401}
-    assert_same("guarded routes", refusing, oracle.guarded(combination))
+    guarded = {rule for rule, status in answers.items() if status == 401}
+    assert_same("guarded routes", guarded, oracle.guarded(combination))
     assert 500 not in answers.values(), f"errors: {answers}"
     check_examples(client, service)
     paths = client.get("/openapi.json").json["paths"]
     documented = {f"{m.upper()} {path}" for path, operations in paths.items() for m in operations}
-    business = {re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule) for rule in rules if " /api/" in rule}
-    assert business <= documented, f"not documented: {sorted(business - documented)}"
+    api = {re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule) for rule in rules if " /api/" in rule}
+    assert api <= documented, f"not documented: {sorted(api - documented)}"
     if "sqlalchemy" in app.extensions:
         with app.app_context():
             app.extensions["sqlalchemy"].engine.dispose()
 
 
 def check_examples(client: Any, service: Path) -> None:
-    """The bodies that README has sent are such as the API takes."""
+    """The request bodies in README match the API."""
     document = client.get("/openapi.json").json
     for path, text in re.findall(
         r"://[^/]+(/\S+) --json '(.*?)'", (service / "README.md").read_text()
@@ -150,12 +153,12 @@ def check_examples(client: Any, service: Path) -> None:
         name = content["application/json"]["schema"]["$ref"].rpartition("/")[2]
         schema, fields = document["components"]["schemas"][name], set(json.loads(text))
         assert_known(f"fields in README's {path}", fields, set(schema["properties"]))
-        assert_known(f"fields that README's {path} needs", set(schema.get("required", [])), fields)
+        assert_known(f"required fields of README's {path}", set(schema.get("required", [])), fields)
 
 
 def check_settings(service: Path) -> None:
-    """Settings are read by something; production requires what README says, and accepts compose's
-    values; ``.env.example`` shows the defaults.
+    """Settings are used; production requires what README says and accepts compose's values;
+    ``.env.example`` shows the defaults.
     """
     from app.config import ROOT, ConfigError, Settings, load_settings
 
@@ -163,9 +166,9 @@ def check_settings(service: Path) -> None:
     named = {field.upper() for field in Settings.model_fields}
     for name in {n for n in named - READ_BY_LIBRARIES if not n.startswith("PROXY_HOPS_")}:
         assert f'"{name}"' in code, f"config.py: nothing reads {name}"
-    with pytest.raises(ConfigError) as refusal:
+    with pytest.raises(ConfigError) as caught:
         load_settings({"APP_ENV": "prod"})
-    missing = set(re.findall(r"\b([A-Z0-9_]+): ", refusal.value.message))
+    missing = set(re.findall(r"\b([A-Z0-9_]+): ", caught.value.message))
     rows = required_variables(service)
     assert len(rows) == len(missing), f"README.md: production requires {sorted(missing)}"
     assert all(missing & row for row in rows), f"README.md: production requires {sorted(missing)}"
@@ -189,7 +192,7 @@ def check_settings(service: Path) -> None:
 
 
 def check_commands(app: Any, service: Path) -> None:
-    """Each command of flask that a text names is there."""
+    """``flask`` commands named in texts exist."""
     commands = dict(app.cli.commands)
     if "migrate" in app.extensions:
         commands["db"] = importlib.import_module("flask_migrate.cli").db
@@ -197,13 +200,13 @@ def check_commands(app: Any, service: Path) -> None:
         pattern = r"\bflask(?: --app wsgi)? ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?"
         for command, below in re.findall(pattern, (service / name).read_text()):
             found = commands.get(command)
-            assert found or command == "run", f"{name} names flask {command}, which is not there"
+            assert found or command == "run", f"{name} names flask {command}, which does not exist"
             if isinstance(found, click.Group) and below:
                 assert below in found.commands, f"{name}: flask {command} has no {below}"
 
 
 def answer(client: Any, rule: str) -> int:
-    """The status for a request that a rule takes; what it asks for need not be there."""
+    """The status of a request that matches a rule; its resource need not exist."""
     method, path = rule.split()
     path = re.sub(r"<uuid:\w+>", "00000000-0000-4000-8000-000000000000", path)
     status: int = client.open(re.sub(r"<[^>]+>", "1", path), method=method).status_code
@@ -211,7 +214,7 @@ def answer(client: Any, rule: str) -> int:
 
 
 class Counts:
-    """What pytest ran: how each test ended, and which passed in each file."""
+    """A pytest plugin that counts outcomes, and collects the passed tests of each file."""
 
     def __init__(self) -> None:
         self.outcomes: Counter[str] = Counter()
@@ -227,10 +230,10 @@ class Counts:
 
 
 def run_own_tests(combination: Combination, folder: Path) -> int:
-    """How many of the service's own tests passed, which is all of them."""
+    """Run the service's own tests, which must all pass; returns their number."""
     counts = Counts()
     arguments = ["--quiet", "--tb=short", "-p", "no:cacheprovider", f"--basetemp={folder}"]
-    # Here, unlike at its owner's, a library's warning is an error too.
+    # Stricter than the service's own configuration: warnings of libraries are errors, too.
     arguments += ["-W", "error"]
     if "pytest-httpserver" in Path("pyproject.toml").read_text():
         arguments += ["-p", "pytest_httpserver"]  # the matrix runs without plugins otherwise
@@ -238,9 +241,9 @@ def run_own_tests(combination: Combination, folder: Path) -> int:
     arguments += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
     status = pytest.main(arguments, plugins=[counts])
     assert status == pytest.ExitCode.OK, f"its own tests: {dict(counts.outcomes)}"
-    assert set(counts.outcomes) == {"passed"}, f"not every test ran: {dict(counts.outcomes)}"
+    assert set(counts.outcomes) == {"passed"}, f"some tests did not pass: {dict(counts.outcomes)}"
     expected = {name for name in oracle.files(combination) if Path(name).match("test_*.py")}
     assert_same("files with tests", set(counts.passed), expected)
     for file, names in counts.passed.items():
-        assert names, f"{file} has no test that ran"
+        assert names, f"no test passed in {file}"
     return counts.outcomes["passed"]

@@ -1,6 +1,6 @@
-"""A fork server: heavy libraries are imported once, and each task runs in a child of this process.
+"""A fork server: heavy libraries are imported once, and each task runs in a forked child.
 
-A task that hangs, exits or dies of a signal is an outcome like others; it takes nobody along.
+A task that hangs, exits or is killed by a signal is reported as a failure and affects no other.
 """
 
 import contextlib
@@ -19,25 +19,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-#: What a task does in its child: it returns what JSON can carry, and raises where it fails.
+#: A task. Its result must be JSON-serializable; it fails by raising an exception.
 Work = Callable[[], Any]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a task ended."""
+    """The result of a task."""
 
     key: str
     failure: str
-    """Empty where it passed; else one line, such as ``killed by SIGSEGV``."""
+    """One line, such as ``killed by SIGSEGV``; empty on success."""
     value: Any
-    """What it returned; nothing where it failed."""
+    """What the task returned; None on failure."""
     seconds: float
     """Wall time."""
     cpu: float
-    """Core-seconds, those of its own children included."""
+    """Core-seconds, including its children."""
     log: Path
-    """All that it printed, and the traceback of what it raised."""
+    """Its output, including a traceback."""
 
 
 @dataclass(frozen=True)
@@ -50,21 +50,21 @@ class Child:
 
 
 def import_all(modules: Iterable[str]) -> None:
-    """Import what every child would import itself. What cannot be imported here is left to them."""
+    """Import modules in advance; those that fail are left to the children."""
     for module in modules:
         with contextlib.suppress(Exception):
             importlib.import_module(module)
 
 
 def freeze() -> None:
-    """Leave what is here now alone, in this process and in its forks."""
+    """Exclude existing objects from garbage collection, so that forks share their memory."""
     gc.collect()
-    gc.freeze()  # no child copies these pages only to look for garbage
-    gc.set_threshold(100_000, 50, 50)  # a child is gone before it matters
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 50)  # children are short-lived
 
 
 class Forks:
-    """Up to ``size`` children at once; ``start`` when there is room, ``wait`` for the next end."""
+    """Runs up to ``size`` children. Call ``start`` unless ``full``, and ``wait`` for results."""
 
     def __init__(self, size: int, logs: Path) -> None:
         self.size = size
@@ -82,7 +82,7 @@ class Forks:
         log.with_suffix(".json").unlink(missing_ok=True)
         sys.stdout.flush()
         sys.stderr.flush()
-        # In the midst of a fork, Python loses the exception that a Ctrl-C raises.
+        # Python would lose the KeyboardInterrupt of a Ctrl-C during the fork.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             pid = os.fork()
@@ -94,7 +94,7 @@ class Forks:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
     def wait(self) -> Outcome:
-        """The next task that ends, or that is ended because its time is up."""
+        """The outcome of the next task that ends or exceeds its limit."""
         while True:
             for child in self.children:
                 pid, status, usage = os.wait4(child.pid, os.WNOHANG)
@@ -113,18 +113,18 @@ class Forks:
         self, child: Child, status: int, usage: resource.struct_rusage, late: bool = False
     ) -> Outcome:
         self.children.remove(child)
-        with contextlib.suppress(ProcessLookupError):  # what it started and left behind
+        with contextlib.suppress(ProcessLookupError):  # its own children
             os.killpg(child.pid, signal.SIGKILL)
         seconds = time.monotonic() - child.started
         sent = child.log.with_suffix(".json")
         result = json.loads(sent.read_text()) if sent.exists() else None
         sent.unlink(missing_ok=True)
         if late:
-            failure = f"not done after {seconds:.0f} seconds"
+            failure = f"timed out after {seconds:.0f} seconds"
         elif os.WIFSIGNALED(status):
             failure = f"killed by {signal.Signals(os.WTERMSIG(status)).name}"
         elif result is None:
-            failure = f"ended early, with exit status {os.waitstatus_to_exitcode(status)}"
+            failure = f"exited early with status {os.waitstatus_to_exitcode(status)}"
         else:
             failure = result["failure"]
         value = result["value"] if result and not failure else None
@@ -132,13 +132,13 @@ class Forks:
         return Outcome(child.key, failure, value, seconds, cpu, child.log)
 
     def stop(self) -> None:
-        """End what still runs."""
+        """Kill the remaining children."""
         for child in list(self.children):
             self.kill(child)
 
 
 def run_child(work: Work, log: Path) -> None:
-    """The whole life of a child. It never returns."""
+    """Run a task in a forked child; never returns."""
     try:
         os.setsid()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
@@ -157,7 +157,7 @@ def run_child(work: Work, log: Path) -> None:
 
 
 def attempt(work: Work) -> str:
-    """The result as JSON."""
+    """Run a task and return its result as JSON."""
     try:
         return json.dumps({"value": work(), "failure": ""})
     except BaseException as error:

@@ -1,23 +1,23 @@
-"""How far a long run is: on a terminal one line that changes, elsewhere a line now and then."""
+"""Progress of a long run: one updating line on a terminal, else a line every ten seconds."""
 
 import sys
 import time
 
 
 class Progress:
-    def __init__(self, total: int, kept: int = 0) -> None:
+    def __init__(self, total: int, resumed: int = 0) -> None:
         self.total = total
-        self.kept = kept
+        self.resumed = resumed
         self.started = self.shown = time.monotonic()
         self.line = ""
 
     def show(self, done: int, failed: int) -> None:
-        """Say how many of all are done, at which rate, and how long the rest will take."""
+        """Print how many are done, the rate, and the estimated time left."""
         now = time.monotonic()
         terminal = sys.stdout.isatty()
         if not terminal and now - self.shown < 10 and done < self.total:
             return
-        rate = (done - self.kept) / max(now - self.started, 0.001)
+        rate = (done - self.resumed) / max(now - self.started, 0.001)
         left = f"{duration((self.total - done) / rate)} left" if rate else "no rate yet"
         bad = f", {failed} FAILED" if failed else ""
         line = f"{done}/{self.total}{bad} · {rate * 60:.0f} a minute · {left}"

@@ -1,4 +1,4 @@
-"""What a run leaves in its folder: JUnit XML for CI, JSON for programs, a page for people."""
+"""The reports of a run: JUnit XML for CI, JSON for programs, and an HTML page."""
 
 import json
 import xml.etree.ElementTree as ET
@@ -12,7 +12,7 @@ import jinja2
 from tests.combinations import levels
 from tests.matrix.runner import Matrix, Result
 
-#: Of a log, what stands in a report; in characters.
+#: Characters of a log to include in a report.
 EXCERPT = 8000
 
 
@@ -25,7 +25,7 @@ def write_reports(matrix: Matrix, folder: Path) -> None:
 
 
 def excerpt(log: Path) -> str:
-    """The end of a log, which says what went wrong; nothing of what passed."""
+    """The end of a log; empty if the combination passed."""
     return log.read_text(errors="replace")[-EXCERPT:] if log.exists() else ""
 
 
@@ -55,7 +55,7 @@ def junit(matrix: Matrix, results: list[Result], logs: dict[str, str]) -> bytes:
 
 
 def printable(text: str) -> str:
-    """XML has no place for control characters, such as a terminal's colours."""
+    """Remove control characters, which XML does not allow."""
     return "".join(c for c in text if c.isprintable() or c in "\n\t")
 
 
@@ -87,7 +87,7 @@ def page(matrix: Matrix, results: list[Result], logs: dict[str, str]) -> str:
 
 
 def heat_map(results: list[Result]) -> dict[str, Any]:
-    """For each pair of answers, how many combinations have both, and how many of them failed."""
+    """For each pair of answers: how many combinations have both, and how many of those failed."""
     values = [
         (question, value, label(question, value))
         for question, found in levels().items()
@@ -109,7 +109,7 @@ def label(question: str, value: str) -> str:
 
 
 def phases(results: list[Result]) -> dict[str, float]:
-    """Mean core-seconds of each phase over what passed."""
+    """Mean core-seconds of each phase over the passed combinations."""
     passed = [result.phases for result in results if result.phases]
     names = passed[0] if passed else {}
     return {name: sum(p.get(name, 0) for p in passed) / len(passed) for name in names}

@@ -1,4 +1,4 @@
-"""Runs combinations on the fork server and keeps what came of each."""
+"""Runs combinations on the fork server and records their results."""
 
 import contextlib
 import hashlib
@@ -18,23 +18,22 @@ from pathlib import Path
 from typing import Any
 
 from tests import cookiecutter_json
-from tests.combinations import ROOT, Combination, components
-from tests.combinations import everything as all_components
+from tests.combinations import ROOT, Combination, components, everything
 from tests.combinations import render as copier
 from tests.engines import SOURCES, Prepared, bake, prepare, snapshot
 from tests.matrix import checks, static
+from tests.matrix.caching import cache_everything
 from tests.matrix.forks import Forks, Outcome, freeze, import_all
-from tests.matrix.once import work_once
 from tests.matrix.progress import Progress
 
-#: Services whose types are checked in one program.
+#: Number of services that mypy checks in one run.
 BATCH = 16
 STATIC = "lint, format and types, batch"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What does not change while the matrix runs; times in seconds."""
+    """Options of a run; times in seconds."""
 
     jobs: int
     limit: float
@@ -46,7 +45,7 @@ class Settings:
 
 @dataclass
 class Result:
-    """What came of one combination. ``failure`` is empty where it passed."""
+    """The result of one combination. ``failure`` is empty if it passed."""
 
     key: str
     levels: dict[str, str]
@@ -59,17 +58,17 @@ class Result:
 
 
 class Matrix:
-    """A run over ``combinations``."""
+    """A run of ``combinations``."""
 
     def __init__(self, combinations: list[Combination], settings: Settings) -> None:
         self.combinations = {str(combination): combination for combination in combinations}
         self.settings = settings
         self.results: dict[str, Result] = {}
-        self.kept = 0
+        self.resumed = 0
         self.waiting: dict[str, tuple[Result, Path]] = {}
-        """Passed on their own; their batch's lint and types are still to come."""
-        self.places: dict[str, Path] = {}
-        """Where the combinations that run are rendered to."""
+        """Passed so far; waiting for lint and type checks in a batch."""
+        self.folders: dict[str, Path] = {}
+        """Where running combinations are rendered."""
         self.seen: set[str] = set()
         self.batches = 0
         self.static_cpu = 0.0
@@ -87,44 +86,44 @@ class Matrix:
 
     @property
     def complete(self) -> bool:
-        """Whether every combination that was expected ran and passed."""
+        """Whether all combinations ran and passed."""
         ran = self.results.keys() == self.combinations.keys()
         return ran and not self.failed and not self.drift
 
     @property
     def drift(self) -> str:
-        """What cookiecutter.json lacks of copier.yml; nothing where it follows."""
+        """An error message if cookiecutter.json is outdated, else an empty string."""
         text = cookiecutter_json.PATH.read_text("utf-8")
-        follows = text == cookiecutter_json.text()
-        return "" if follows else "cookiecutter.json does not follow from copier.yml"
+        current = text == cookiecutter_json.text()
+        return "" if current else "cookiecutter.json does not match copier.yml"
 
     def summary(self) -> str:
         expected, run, failed = len(self.combinations), len(self.results), len(self.failed)
         cpu = sum(result.cpu for result in self.results.values()) + self.static_cpu
         return (
             f"Combinations: {expected} expected, {run} run, {run - failed} passed"
-            + (f" ({self.kept} of them in an earlier run)" if self.kept else "")
+            + (f" ({self.resumed} of them in an earlier run)" if self.resumed else "")
             + f", with {sum(result.tests for result in self.results.values())} tests of their own."
-            f"\n  {self.seconds:.0f} s; {cpu / max(run - self.kept, 1):.2f} core-seconds each"
-            f" (lint and types {self.static_cpu / max(run - self.kept, 1):.2f}),"
+            f"\n  {self.seconds:.0f} s; {cpu / max(run - self.resumed, 1):.2f} core-seconds each"
+            f" (lint and types {self.static_cpu / max(run - self.resumed, 1):.2f}),"
             f" {self.setup:.0f} s to set up"
         )
 
     def run(self) -> bool:
-        """Run all; True where the user stopped it."""
+        """Run all combinations; returns True if interrupted by the user."""
         started = time.monotonic()
         folder = Path(tempfile.mkdtemp(prefix="matrix-"))
         try:
             template = snapshot(ROOT, folder / "template")
             with contextlib.redirect_stdout(io.StringIO()):
                 self.prepared = prepare(template, folder / "prepared")
-            self.begin()
-            self.rehearse(folder / "rehearsal")
+            self.load_record()
+            self.warm_up(folder / "warm-up")
             self.setup = time.monotonic() - started
             self.work(folder)
         except KeyboardInterrupt:
             with contextlib.suppress(KeyboardInterrupt):
-                self.settle(folder)
+                self.finish_batches(folder)
             return True
         finally:
             self.forks.stop()
@@ -132,89 +131,89 @@ class Matrix:
             self.seconds = time.monotonic() - started
         return False
 
-    def begin(self) -> None:
-        """Open the record; with ``resume``, take over what passed with this very template."""
+    def load_record(self) -> None:
+        """Open the record; with ``resume``, keep results that passed with the same template."""
         head = json.dumps({"digest": digest()})
         lines = self.record.read_text().splitlines() if self.record.exists() else []
         if self.settings.resume and lines[:1] == [head]:
             for line in lines[1:]:
-                with contextlib.suppress(json.JSONDecodeError):  # cut off while it was written
+                with contextlib.suppress(json.JSONDecodeError):  # truncated
                     result = Result(**json.loads(line))
                     if result.key in self.combinations and not result.failure:
                         result.cpu = 0
                         self.results[result.key] = result
-        self.kept = len(self.results)
-        kept = [json.dumps(asdict(result)) for result in self.results.values()]
-        self.record.write_text("\n".join([head, *kept]) + "\n")
+        self.resumed = len(self.results)
+        lines = [json.dumps(asdict(result)) for result in self.results.values()]
+        self.record.write_text("\n".join([head, *lines]) + "\n")
 
-    def rehearse(self, folder: Path) -> None:
-        """Do here, once, what all children would do again: compile the templates, and import what
-        a service with all components that are to be tested imports in the course of its tests.
+    def warm_up(self, folder: Path) -> None:
+        """Do once what each child would repeat: compile the templates, and import what the tests of
+        a service with all needed components import.
         """
-        # The cores are taken: threads of numeric libraries would only spin beside each other.
+        # All cores are busy with children, so threads of numeric libraries would not help.
         os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        # DeepFace chooses its engine, and makes its folder, when it is imported.
+        # DeepFace selects its engine and creates its folder on import.
         os.environ |= {"DEEPFACE_BACKEND_ENGINE": "onnx", "DEEPFACE_HOME": str(folder)}
         needed = {name for chosen in self.combinations.values() for name in chosen.components}
-        everything = all_components(without=set(components()) - needed)
-        import_all(self.find_imports(everything, folder))
-        work_once()
+        combination = everything(without=set(components()) - needed)
+        import_all(self.find_imports(combination, folder))
+        cache_everything()
         with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
-            copier(self.prepared.template, folder / "copier", **everything.answers)
-            bake(self.prepared, folder / "bake", everything.answers)
+            copier(self.prepared.template, folder / "copier", **combination.answers)
+            bake(self.prepared, folder / "bake", combination.answers)
         freeze()
 
-    def find_imports(self, everything: Combination, folder: Path) -> list[str]:
-        """What the tests of a service import; kept, for with the same packages it is the same."""
-        kept = self.settings.cache / f"imports-{packages(everything)}.json"
-        if kept.exists():
-            known: list[str] = json.loads(kept.read_text())
+    def find_imports(self, combination: Combination, folder: Path) -> list[str]:
+        """The modules that a service's tests import, cached for the same installed packages."""
+        cached = self.settings.cache / f"imports-{packages(combination)}.json"
+        if cached.exists():
+            known: list[str] = json.loads(cached.read_text())
             return known
 
         def work() -> dict[str, Any]:
             passed = False
             try:
-                checks.check(everything, self.prepared, folder / "tests")
+                checks.check(combination, self.prepared, folder / "tests")
                 passed = True
             finally:
-                # What fails here will fail again.
+                # A failure will be reported when the combination is run.
                 return {"passed": passed, "modules": third_party(folder)}  # noqa: B012
 
-        self.forks.start("rehearsal", work, self.settings.limit)
-        rehearsal = self.forks.wait()
-        rehearsal.log.unlink(missing_ok=True)
-        found = rehearsal.value or {"passed": False, "modules": []}
+        self.forks.start("warm-up", work, self.settings.limit)
+        outcome = self.forks.wait()
+        outcome.log.unlink(missing_ok=True)
+        found = outcome.value or {"passed": False, "modules": []}
         if found["passed"]:
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            kept.write_text(json.dumps(found["modules"]))
+            cached.parent.mkdir(parents=True, exist_ok=True)
+            cached.write_text(json.dumps(found["modules"]))
         modules: list[str] = found["modules"]
         return modules
 
     def work(self, folder: Path) -> None:
         queue = deque(c for key, c in self.combinations.items() if key not in self.results)
-        progress = Progress(len(self.combinations), self.kept)
+        progress = Progress(len(self.combinations), self.resumed)
         while queue or self.forks.children or self.waiting:
             while not self.forks.full and self.start_next(queue, folder):
                 pass
-            self.take(self.forks.wait())
+            self.collect(self.forks.wait())
             progress.show(len(self.results), len(self.failed))
             if self.settings.fail_fast and self.failed:
                 break
         progress.end()
 
-    def settle(self, folder: Path) -> None:
-        """Drop what runs, and finish what only waits for its batch, so that it is kept."""
-        print(f"\nStopping, once lint and types of {len(self.waiting)} are done …", flush=True)
+    def finish_batches(self, folder: Path) -> None:
+        """Kill running combinations, but finish the batches of those that passed so far."""
+        print(f"\nStopping after lint and type checks of {len(self.waiting)} …", flush=True)
         for child in list(self.forks.children):
             if not child.key.startswith(STATIC):
                 self.forks.kill(child)
         while self.waiting:
             if not self.forks.children:
                 self.start_batch(folder)
-            self.take(self.forks.wait())
+            self.collect(self.forks.wait())
 
     def start_next(self, queue: deque[Combination], folder: Path) -> bool:
-        """Start what is next, if anything can be."""
+        """Start the next task, if there is one; returns whether one was started."""
         running = {child.key for child in self.forks.children}
         static_runs = any(key.startswith(STATIC) for key in running)
         last = not queue and not running
@@ -223,10 +222,10 @@ class Matrix:
             return True
         if queue:
             combination = queue.popleft()
-            # One place a process: what is compiled there is good for the next service.
-            place = next(p for n in count() if not (p := folder / f"place-{n}").exists())
+            # One folder per process, so that the next service can reuse its bytecode.
+            place = next(p for n in count() if not (p := folder / f"process-{n}").exists())
             place.mkdir()
-            self.places[str(combination)] = place
+            self.folders[str(combination)] = place
             self.forks.start(
                 str(combination),
                 lambda: checks.check(combination, self.prepared, place),
@@ -246,10 +245,10 @@ class Matrix:
             60 + self.settings.limit * len(services),
         )
 
-    def take(self, outcome: Outcome) -> None:
-        """Book what ended."""
+    def collect(self, outcome: Outcome) -> None:
+        """Record the outcome of a task."""
         if outcome.key.startswith(STATIC):
-            self.take_batch(outcome)
+            self.collect_batch(outcome)
             return
         value: dict[str, Any] = outcome.value or {"tests": 0, "phases": {}}
         result = Result(
@@ -262,15 +261,15 @@ class Matrix:
             outcome.log.name,
             value["phases"],
         )
-        place = self.places.pop(outcome.key)
+        place = self.folders.pop(outcome.key)
         if outcome.failure:
             shutil.rmtree(place, ignore_errors=True)
             self.finish(result)
         else:
-            kept = place.with_name(f"service-{len(self.results) + len(self.waiting)}")
-            self.waiting[result.key] = (result, place.rename(kept))
+            target = place.with_name(f"service-{len(self.results) + len(self.waiting)}")
+            self.waiting[result.key] = (result, place.rename(target))
 
-    def take_batch(self, outcome: Outcome) -> None:
+    def collect_batch(self, outcome: Outcome) -> None:
         self.static_cpu += outcome.cpu
         if not outcome.failure:
             outcome.log.unlink()
@@ -296,7 +295,7 @@ class Matrix:
 
 
 def third_party(service: Path) -> list[str]:
-    """The modules that are loaded now, without the service's own."""
+    """The names of the loaded modules, except the service's own."""
     return [
         name
         for name, module in list(sys.modules.items())
@@ -307,7 +306,7 @@ def third_party(service: Path) -> list[str]:
 
 
 def digest() -> str:
-    """Of all that decides what passes: the template, what checks it, and what is installed."""
+    """A digest of the template, its tests and the installed packages."""
     hashed = hashlib.sha256(packages().encode())
     for path in sources((*SOURCES, "tests")):
         hashed.update(path.relative_to(ROOT).as_posix().encode())
@@ -316,7 +315,7 @@ def digest() -> str:
 
 
 def packages(*more: object) -> str:
-    """A digest of what is installed, and of more."""
+    """A digest of the installed packages and ``more``."""
     found = sorted(f"{d.name}=={d.version}" for d in importlib.metadata.distributions())
     words = [sys.version, *found, *map(str, more)]
     return hashlib.sha256("\n".join(words).encode()).hexdigest()[:16]

@@ -1,7 +1,7 @@
-"""What needs no interpreter of its own: lint, format and types of many renders at once.
+"""Lints and type-checks many rendered services at once.
 
-Ruff sees each distinct content once. mypy sees the services of a batch side by side, in one
-program, so that what they all import is read once.
+Ruff checks each distinct file once. mypy checks the services of a batch in one run, so that it
+reads the libraries they import once.
 """
 
 import hashlib
@@ -24,16 +24,16 @@ OWN_IMPORT = re.compile(r"^(\s*)(from|import) (app|server_settings|tests)\b", re
 def check_batch(
     services: Mapping[str, Path], seen: Set[str], folder: Path, cache: Path
 ) -> dict[str, Any]:
-    """Lint, format and types of rendered services.
+    """Lint and type-check rendered services.
 
     Args:
         services: key → the folder of a rendered service.
-        seen: digests of the contents that Ruff need not see again.
-        folder: an empty place to work in.
-        cache: mypy's, which only one batch at a time may use.
+        seen: digests of the files that have passed Ruff.
+        folder: a working folder, which must not exist.
+        cache: mypy's cache folder; only one batch may use it at a time.
 
     Returns:
-        ``failures``: key → what is wrong with that service; ``digests``: of what Ruff found clean.
+        ``failures``: key → errors of that service; ``digests``: of the files that passed.
     """
     contents = new_contents(services, seen)
     failures: dict[str, str] = {}
@@ -45,14 +45,14 @@ def check_batch(
 
 @dataclass
 class Content:
-    """A file as one service or several have it."""
+    """A file that one or more services contain."""
 
     path: Path
     owners: list[str]
 
 
 def new_contents(services: Mapping[str, Path], seen: Set[str]) -> dict[str, Content]:
-    """Digest → one of the files that have it, for the Python files that Ruff has not seen."""
+    """Digest → a Python file, for those that Ruff has not seen."""
     found: dict[str, Content] = {}
     for key, service in services.items():
         project = tomllib.loads((service / "pyproject.toml").read_text())
@@ -66,7 +66,7 @@ def new_contents(services: Mapping[str, Path], seen: Set[str]) -> dict[str, Cont
 
 
 def run_ruff(contents: Mapping[str, Content]) -> Iterator[tuple[str, str]]:
-    """Key and complaint of each service that has a file that Ruff complains of."""
+    """Yield the key of a service and an error, for each error."""
     by_path = {str(content.path): content for content in contents.values()}
     if not by_path:
         return
@@ -76,7 +76,7 @@ def run_ruff(contents: Mapping[str, Content]) -> Iterator[tuple[str, str]]:
         command = [sys.executable, "-m", "ruff", *arguments, *options, *by_path]
         result = subprocess.run(command, cwd=root, capture_output=True, text=True)
         if result.returncode == 0:
-            # A file that it ignores is clean, too.
+            # Make sure that no file was ignored.
             seen = re.search(r"(\d+) files? already formatted|All checks passed", result.stdout)
             assert seen, f"Ruff was not run: {result.stdout}"
             assert seen[1] in (None, str(len(by_path))), f"{seen[0]}, of {len(by_path)}"
@@ -91,7 +91,7 @@ def run_ruff(contents: Mapping[str, Content]) -> Iterator[tuple[str, str]]:
 
 
 def run_mypy(services: Mapping[str, Path], folder: Path, cache: Path) -> Iterator[tuple[str, str]]:
-    """Key and complaint, of services each of which has a package name of its own."""
+    """Yield the key of a service and an error, for each error. Each service is a package."""
     folder.mkdir(parents=True)
     keys = list(services)
     for number, key in enumerate(keys):
@@ -103,14 +103,14 @@ def run_mypy(services: Mapping[str, Path], folder: Path, cache: Path) -> Iterato
         names = [f"s{number}" for number in range(len(keys))]
         output, errors, status = mypy.api.run([*arguments, *names])
     lines = (output + errors).splitlines()
-    assert status == 0 or lines, "mypy failed, and did not say why"
+    assert status == 0 or lines, "mypy failed without output"
     for line in lines:
         owner = re.match(r"s(\d+)/", line)
         yield from ((key, f"mypy {line}") for key in ([keys[int(owner[1])]] if owner else keys))
 
 
 def stage_package(service: Path, folder: Path) -> None:
-    """Copy what is type-checked, its own imports renamed after the folder."""
+    """Copy the Python files into a package, and change their imports accordingly."""
     for path in [
         *service.glob("*.py"),
         *service.glob("app/**/*.py"),
@@ -122,10 +122,9 @@ def stage_package(service: Path, folder: Path) -> None:
 
 
 def write_config(services: Mapping[str, Path], path: Path) -> Iterator[tuple[str, str]]:
-    """One configuration for all services; yields which of them lack what they need of it.
+    """Write one configuration for all services, and yield the errors in their own.
 
-    They differ only in the untyped libraries that they name, and each must name those that it
-    imports.
+    These differ only in their untyped libraries, which must be those that the service imports.
     """
     named = {key: untyped(service) for key, service in services.items()}
     libraries = sorted(set().union(*named.values()))
@@ -148,7 +147,7 @@ def imports(library: str, texts: str) -> bool:
 
 
 def untyped(service: Path) -> set[str]:
-    """The libraries that a service's mypy looks away from; the rest of its settings is fixed."""
+    """The untyped libraries in a service's mypy settings; other settings are the same for all."""
     project = tomllib.loads((service / "pyproject.toml").read_text())
     settings = dict(project["tool"]["mypy"])
     overrides = settings.pop("overrides")

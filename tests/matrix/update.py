@@ -1,8 +1,8 @@
-"""``python -m tests.matrix.update``: a service follows the template without a conflict.
+"""``python -m tests.matrix.update``: tests that services can be updated without conflicts.
 
-From each combination of a covering array to each that has one component more or less, and from
-each release to this tree: what ``copier update`` makes of a service that its owner has changed is
-the fresh render of the target with those very changes, whichever engine the service is born of.
+Updates services that their owner has customized: from each combination of a covering array to each
+with one component added or removed, and from each release to the working tree. The result of
+``copier update`` must equal a fresh render with the same customizations, for both engines.
 """
 
 import argparse
@@ -27,14 +27,14 @@ from tests.matrix.__main__ import positive
 from tests.matrix.forks import Forks
 from tests.matrix.progress import Progress
 
-#: What the template has changed by the owner: file, text, and what stands there instead.
+#: The owner's edits of rendered files: file, old text, new text.
 EDITS = [
     ("README.md", "\n", "\n\nRead our handbook first.\n"),
     ("pyproject.toml", 'version = "1.0.0"', 'version = "1.4.2"'),
     ("app/index.py", '"""', '"""Ours: '),
     ("wsgi.py", "app = create_app()", "application = app = create_app()"),
 ]
-#: What the owner added.
+#: Files added by the owner.
 ADDED = {
     "NOTES.md": "What we want to remember.\n",
     "app/billing/__init__.py": '"""Ours: no component of the template."""\n',
@@ -45,14 +45,14 @@ LIMIT = 300
 
 @dataclass(frozen=True)
 class Move:
-    """An update from one commit and combination of the template to another."""
+    """An update from one combination to another, or from a release."""
 
     source: Combination
     target: Combination
     engine: str
-    """What the service is born of: ``copier`` or ``cookiecutter``."""
+    """Which engine rendered the service: ``copier`` or ``cookiecutter``."""
     release: str = ""
-    """The tag that the service was rendered from, or empty for the current tree."""
+    """The tag that the service was rendered from; empty for the working tree."""
 
     def __str__(self) -> str:
         return f"{self.engine} {self.release or 'now'}: {self.source} -> {self.target}"
@@ -81,8 +81,8 @@ def commit(folder: Path) -> None:
 
 
 def repository(folder: Path, origin: Path = ROOT) -> Path:
-    """A clone of the template's repository, whose last commit is the tree as it lies here; where
-    there is no history, as in a shallow clone, that commit is the only one.
+    """A clone of this repository with the working tree as its last commit, or a new repository with
+    just that commit if there is no history, as in a shallow clone.
     """
     if has_history(origin):
         git(origin, "clone", "--quiet", "--no-hardlinks", str(origin), str(folder))
@@ -112,7 +112,7 @@ def copy(template: Path, folder: Path, combination: Combination, ref: str) -> Pa
 
 
 def bake(template: Path, folder: Path, combination: Combination, ref: str) -> Path:
-    """The same with Cookiecutter, hooks and all, as on a command line."""
+    """Render with Cookiecutter and its hooks, as from the command line."""
     folder.mkdir()
     project = cookiecutter(
         f"git+file://{template}",
@@ -128,8 +128,8 @@ def bake(template: Path, folder: Path, combination: Combination, ref: str) -> Pa
 ENGINES = {"copier": copy, "cookiecutter": bake}
 
 
-def change(service: Path) -> None:
-    """Do what an owner does over the years."""
+def customize(service: Path) -> None:
+    """Apply the owner's edits."""
     for name, old, new in EDITS:
         path = service / name
         text = path.read_text()
@@ -142,16 +142,16 @@ def change(service: Path) -> None:
 
 
 def check(move: Move, template: Path, folder: Path) -> None:
-    """Render, change, update, and compare with the fresh render of the target.
+    """Render, customize and update a service, and compare it with a fresh render of the target.
 
     Raises:
-        AssertionError: they differ, or something is left of the update; the message says what.
+        AssertionError: they differ; the message lists the files.
     """
     folder.mkdir()
-    born = ENGINES[move.engine]
-    service = born(template, folder / "born", move.source, move.release or "HEAD")
+    engine = ENGINES[move.engine]
+    service = engine(template, folder / "service", move.source, move.release or "HEAD")
     git(service, "init", "--quiet")
-    change(service)
+    customize(service)
     commit(service)
     copier.run_update(
         service,
@@ -162,14 +162,14 @@ def check(move: Move, template: Path, folder: Path) -> None:
         quiet=True,
     )
     fresh = copy(template, folder / "fresh", move.target, "HEAD")
-    change(fresh)
+    customize(fresh)
     forget_source(service, fresh)
     assert_same_tree(service, fresh)
     shutil.rmtree(folder)
 
 
 def forget_source(*services: Path) -> None:
-    """Where a template is from may be written in several ways; each was good for an update."""
+    """Ignore differences in how the template's location is written."""
     for service in services:
         path = service / ".copier-answers.yml"
         path.write_text(re.sub(r"^_src_path: .*", "_src_path: here", path.read_text(), flags=re.M))
@@ -183,15 +183,17 @@ def assert_same_tree(service: Path, fresh: Path) -> None:
     assert not missing, f"missing after the update: {missing}"
     changed = [name for name in sorted(found) if found[name] != expected[name]]
     for name in changed:
-        print(f"{name} is\n{found[name][1].decode()}\nand not\n{expected[name][1].decode()}")
-    assert not changed, f"other than in the fresh render: {changed}"
+        print(f"{name} is\n{found[name][1].decode()}\ninstead of\n{expected[name][1].decode()}")
+    assert not changed, f"different from a fresh render: {changed}"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="nox -s update --", description=__doc__)
-    parser.add_argument("--strength", type=positive, default=2, help="of the covering array (2)")
     parser.add_argument(
-        "--jobs", type=positive, default=os.cpu_count() or 1, help="processes at once"
+        "--strength", type=positive, default=2, help="strength of the covering array (2)"
+    )
+    parser.add_argument(
+        "--jobs", type=positive, default=os.cpu_count() or 1, help="number of parallel processes"
     )
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="update-"))
@@ -202,7 +204,7 @@ def main() -> int:
 
 
 def run(folder: Path, strength: int, jobs: int) -> int:
-    """Check every move; the exit status."""
+    """Check all updates; returns the exit status."""
     cache_compiled_templates()
     template = repository(folder / "template")
     selected = list(moves(strength, releases(template)))

@@ -1,5 +1,5 @@
-"""What the files of a rendered service that are no Python say of it and of each other: names,
-commands, paths and defaults.
+"""Checks that the files of a rendered service agree with each other: variables, commands, paths,
+requirements and defaults in Dockerfile, compose, manifests, CI and documentation.
 """
 
 import ast
@@ -18,11 +18,11 @@ from cookiecutter_answers import LOADER
 from tests import oracle
 from tests.combinations import Combination
 
-#: What the platform sets and no field of the settings has.
+#: Variables that are not fields of the settings.
 PLATFORM_VARIABLES = {
     *("APP_ENV", "DRAIN_FILE", "HOST", "PORT", "SECRETS_DIR", "WEB_CONCURRENCY", "WEB_THREADS"),
     *("AWS_ACCESS_KEY_ID", "AWS_DEFAULT_REGION", "AWS_REQUEST_CHECKSUM_CALCULATION"),
-    "REMAP_SIGTERM",  # of Celery
+    "REMAP_SIGTERM",  # read by Celery
     "AWS_SECRET_ACCESS_KEY",
 }
 #: Requirements that the service uses without importing them.
@@ -41,7 +41,7 @@ NEVER_IMPORTED = {
     "ruff",
     "simple-websocket",
 }
-#: Modules whose distribution has another name.
+#: Module → distribution, where the names differ.
 DISTRIBUTIONS = {
     "PIL": "pillow",
     "argon2": "argon2-cffi",
@@ -59,17 +59,17 @@ DISTRIBUTIONS = {
     "werkzeug": "flask",
     "click": "flask",
 }
-#: Modules of the service itself.
+#: The modules of a service.
 OWN_MODULES = {"app", "server_settings", "tests", "wsgi"}
 LOCAL = {"127", "localhost"}
-#: What must get neither into a repository nor into an image.
+#: Must be ignored by git and left out of images.
 PRIVATE = (".env", ".venv/bin/python", "app/__pycache__/a.pyc", "instance/app.db")
-#: What runs commands, and names files.
+#: Files that contain commands and names of files.
 WITH_COMMANDS = ("AGENTS.md", "Dockerfile", "Makefile", "Procfile", "README.md", "compose.yaml")
 
 
 def texts(service: Path) -> list[str]:
-    """Every file that tells people or machines what to run."""
+    """Every file that contains commands."""
     docs = sorted(path.relative_to(service).as_posix() for path in service.glob("docs/*.md"))
     return [*WITH_COMMANDS, *docs]
 
@@ -77,11 +77,11 @@ def texts(service: Path) -> list[str]:
 def assert_same(what: str, found: set[str], expected: set[str]) -> None:
     missing, surplus = sorted(expected - found), sorted(found - expected)
     assert not missing, f"{what} missing: {missing}"
-    assert not surplus, f"{what} that should not be there: {surplus}"
+    assert not surplus, f"unexpected {what}: {surplus}"
 
 
 def assert_known(what: str, found: set[str], known: set[str]) -> None:
-    assert found <= known, f"{what} that are not there: {sorted(found - known)}"
+    assert found <= known, f"{what} that do not exist: {sorted(found - known)}"
 
 
 def named(pattern: str, text: str) -> set[str]:
@@ -89,21 +89,21 @@ def named(pattern: str, text: str) -> set[str]:
 
 
 def check_texts(service: Path) -> None:
-    """Nothing of the template language is left, and no text has gaps where it was."""
+    """No file contains template syntax, or gaps where it was."""
     for path in filter(Path.is_file, service.rglob("*")):
         text = path.read_bytes().decode()
         found = re.search(r"\{%|%\}|(?<!\$)\{\{[^{}]*\}\}|\bTODO\b|copier__", text)
         name = path.relative_to(service)
-        assert found is None, f"residue in {name}: {found}"
-        assert "\n\n\n\n" not in text, f"a gap in {name}"
-        assert text.endswith("\n"), f"no end of line at the end of {name}"
+        assert found is None, f"template syntax in {name}: {found}"
+        assert "\n\n\n\n" not in text, f"three blank lines in {name}"
+        assert text.endswith("\n"), f"no newline at the end of {name}"
         assert not text.endswith("\n\n"), f"blank lines at the end of {name}"
-        assert "\r" not in text, f"an end of line of Windows in {name}"
-        assert not re.search(r"[ \t]\n", text), f"blanks at the end of a line of {name}"
+        assert "\r" not in text, f"Windows line endings in {name}"
+        assert not re.search(r"[ \t]\n", text), f"trailing whitespace in {name}"
 
 
 def check_names(service: Path, combination: Combination) -> None:
-    """What one file names, the others name alike."""
+    """All files use the same names."""
     known = variables(service) | PLATFORM_VARIABLES
     check_processes(service, combination, known)
     check_compose(service, combination)
@@ -117,25 +117,27 @@ def check_names(service: Path, combination: Combination) -> None:
 
 
 def variables(service: Path) -> set[str]:
-    """The environment variables that ``.env.example`` names, as the settings do."""
+    """The environment variables in ``.env.example``."""
     return named(r"^(?:# )?([A-Z][A-Z0-9_]*)=", (service / ".env.example").read_text())
 
 
 def check_processes(service: Path, combination: Combination, known: set[str]) -> None:
-    """Image, compose and manifests run the Procfile's commands, with variables that are read."""
+    """Image, compose and manifests run the commands of the Procfile with known variables."""
     lines = (service / "Procfile").read_text().splitlines()
     processes = dict(line.split(": ", 1) for line in lines)
     assert_same("Procfile: process types", set(processes), oracle.processes(combination))
     image = (service / "Dockerfile").read_text()
     (command,) = re.findall(r"^CMD (.*)", image, re.M)
-    assert " ".join(json.loads(command)) == processes["web"], "Dockerfile: not the web command"
+    assert " ".join(json.loads(command)) == processes["web"], (
+        "Dockerfile: CMD is not the web process"
+    )
     for path in [service / "compose.yaml", *service.glob("deploy/**/*.yaml")]:
         documents = list(yaml.load_all(path.read_text(), LOADER))
         for container in containers(documents, oracle.slug(combination)):
             assert_known(f"{path.name}: variables", environment(container), known)
-            own = container.get("command") or container.get("args")
-            if own:
-                text = own if isinstance(own, str) else " ".join(own)
+            command = container.get("command") or container.get("args")
+            if command:
+                text = command if isinstance(command, str) else " ".join(command)
                 known_command = text in processes.values() or text.startswith("flask --app wsgi ")
                 assert known_command, f"{path.name}: no process type runs {text!r}"
     for path in service.glob("deploy/**/kustomization.yaml"):
@@ -144,7 +146,7 @@ def check_processes(service: Path, combination: Combination, known: set[str]) ->
 
 
 def containers(node: Any, image: str) -> Iterator[dict[str, Any]]:
-    """Everything in a manifest that runs this service's own image."""
+    """The containers in a manifest that run the service's image."""
     if isinstance(node, dict):
         if node.get("image") == image or node.get("name") == "service":
             yield node
@@ -161,32 +163,34 @@ def environment(container: dict[str, Any]) -> set[str]:
 
 
 def compose(service: Path) -> dict[str, Any]:
-    """compose.yaml, without what its services only share."""
+    """compose.yaml without its extension fields (``x-…``)."""
     document = yaml.load((service / "compose.yaml").read_text(), LOADER)
     return {name: value for name, value in document.items() if not name.startswith("x-")}
 
 
 def compose_settings(service: Path) -> dict[str, str]:
-    """The variables of compose's ``web`` where the shell has none."""
+    """The environment of compose's ``web`` service when no variable is set in the shell."""
     variables = compose(service)["services"]["web"]["environment"]
     return {k: re.sub(r"\$\{\w+:-(.*)\}", r"\1", v) for k, v in variables.items()}
 
 
 def check_compose(service: Path, combination: Combination) -> None:
-    """Each process type and server is there, with what it depends on."""
+    """compose.yaml has all process types and servers, and what they depend on."""
     document = compose(service)
     services, processes = document["services"], oracle.processes(combination)
     servers = set(services) - processes
-    assert processes <= set(services), f"compose.yaml: lacks {sorted(processes - set(services))}"
-    assert oracle.servers(combination) <= servers, f"compose.yaml: has {sorted(servers)} only"
+    assert processes <= set(services), f"compose.yaml: no {sorted(processes - set(services))}"
+    assert oracle.servers(combination) <= servers, f"compose.yaml: only has {sorted(servers)}"
     volumes = {v.split(":")[0] for s in services.values() for v in s.get("volumes", [])}
     assert_same("compose.yaml: volumes", set(document.get("volumes") or {}), volumes)
     for name, settings in services.items():
         waits = set(settings.get("depends_on", ()))
-        assert_known(f"compose.yaml: {name} waits for services", waits, set(services))
+        assert_known(f"compose.yaml: dependencies of {name}", waits, set(services))
         addresses = {str(value) for value in settings.get("environment", {}).values()}
         hosts = named(r"^\w+://(?:[^@/]*@)?([a-z0-9]+)[:/]", "\n".join(sorted(addresses)))
-        assert_known(f"compose.yaml: {name} reaches services", hosts - LOCAL, set(services))
+        assert_known(
+            f"compose.yaml: hosts in the environment of {name}", hosts - LOCAL, set(services)
+        )
         assert ("build" in settings) is (name == "web"), f"compose.yaml: {name} builds an image"
         if name in servers:
             continue
@@ -199,27 +203,27 @@ def check_compose(service: Path, combination: Combination) -> None:
 
 
 def check_image(service: Path, combination: Combination, known: set[str]) -> None:
-    """The image is the service in production, for a user without privileges."""
+    """The image runs in production mode as an unprivileged user."""
     text = (service / "Dockerfile").read_text()
     found = {name for name in named(r"\b([A-Z_]+)=", text) if "PYTHON" not in name} - {"PATH"}
     assert_known("Dockerfile: variables", found, known)
     (block,) = re.findall(r"^ENV ((?:.*\\\n)*.*)$", text, re.M)
-    assert "APP_ENV=prod " in block, "Dockerfile: not the profile prod"
+    assert "APP_ENV=prod " in block, "Dockerfile: APP_ENV is not prod"
     version = combination.python_version
-    assert f"ARG PYTHON_VERSION={version}\n" in text, "Dockerfile: another Python"
+    assert f"ARG PYTHON_VERSION={version}\n" in text, "Dockerfile: wrong Python version"
     assert re.search(r"^USER [1-9]\d*$", text, re.M), "Dockerfile: runs as root"
     assert named(r"^EXPOSE (\d+)$", text) == named(r"\bPORT=(\d+)\b", text), "Dockerfile: ports"
     health = oracle.health(combination)
-    assert f"'GET', '{health}'" in text, f"Dockerfile: the health check does not ask {health}"
+    assert f"'GET', '{health}'" in text, f"Dockerfile: the health check does not request {health}"
     trains = "train-sklearn" in text
-    assert trains is ("sklearn" in combination.components), "Dockerfile: trains scikit-learn?"
+    assert trains is ("sklearn" in combination.components), "Dockerfile: train-sklearn"
     for folder in named(r"^VOLUME (\S+)$", text):
-        assert f"={folder}" in block, f"Dockerfile: no setting names {folder}"
-        assert f"10001 {folder}" in text, f"Dockerfile: the service cannot write to {folder}"
+        assert f"={folder}" in block, f"Dockerfile: no variable is set to {folder}"
+        assert f"10001 {folder}" in text, f"Dockerfile: {folder} is not writable by the service"
 
 
 def check_workflow(service: Path, combination: Combination) -> None:
-    """CI runs every check, on the chosen Python, with no more permissions than it needs."""
+    """CI runs all checks on the chosen Python, with minimal permissions."""
     github, gitlab = service / ".github" / "workflows" / "ci.yml", service / ".gitlab-ci.yml"
     path = github if combination.ci == "github" else gitlab
     text = path.read_text()
@@ -227,24 +231,24 @@ def check_workflow(service: Path, combination: Combination) -> None:
     checks = {"ruff check .", "ruff format --check .", "mypy", "pytest --cov"}
     if oracle.has_tables(combination) or oracle.uses_redis(combination):
         checks.add("pytest -m integration")
-    lost = sorted(check for check in checks if f"{check}\n" not in text)
-    assert not lost, f"{path.name}: does not run {lost}"
-    shortcut = (service / "Makefile").read_text()
-    lost = sorted(check for check in checks if f"$(BIN)/{check}\n" not in shortcut)
-    assert not lost, f"Makefile: does not run {lost}"
-    assert "docker build" in text, f"{path.name}: builds no image"
-    assert combination.python_version in text, f"{path.name}: another Python"
+    missing = sorted(check for check in checks if f"{check}\n" not in text)
+    assert not missing, f"{path.name}: does not run {missing}"
+    makefile = (service / "Makefile").read_text()
+    missing = sorted(check for check in checks if f"$(BIN)/{check}\n" not in makefile)
+    assert not missing, f"Makefile: does not run {missing}"
+    assert "docker build" in text, f"{path.name}: does not build the image"
+    assert combination.python_version in text, f"{path.name}: wrong Python version"
     if path == github:
         assert document["permissions"] == {"contents": "read"}, "ci.yml: permissions"
         for job in document["jobs"].values():
             for step in job["steps"]:
                 if step.get("uses", "").startswith("actions/checkout"):
-                    kept = step.get("with", {}).get("persist-credentials")
-                    assert kept is False, "ci.yml: a checkout keeps its credentials"
+                    persist = step.get("with", {}).get("persist-credentials")
+                    assert persist is False, "ci.yml: checkout persists credentials"
 
 
 def check_requirements(service: Path) -> None:
-    """What the service imports is required, what is required is used, each between two bounds."""
+    """Imports are required, requirements are used, and each has a lower and an upper bound."""
     project = tomllib.loads((service / "pyproject.toml").read_text())["project"]
     extras = [name for names in project["optional-dependencies"].values() for name in names]
     required = dict(map(split_requirement, project["dependencies"]))
@@ -265,13 +269,13 @@ def check_requirements(service: Path) -> None:
     assert_known("pyproject.toml: imports without a requirement", imported, known)
     assert_known("pyproject.toml: imports of tests without a requirement", tested, known)
     unused = set(required) - imported - NEVER_IMPORTED
-    assert not unused, f"pyproject.toml: required, but never imported: {sorted(unused)}"
+    assert not unused, f"pyproject.toml: required but never imported: {sorted(unused)}"
     unused = set(optional) - tested - NEVER_IMPORTED
-    assert not unused, f"pyproject.toml: in an extra, but never imported: {sorted(unused)}"
+    assert not unused, f"pyproject.toml: in an extra but never imported: {sorted(unused)}"
 
 
 def distributions(files: Iterable[Path]) -> set[str]:
-    """The distributions that some files import, by their normalised names."""
+    """The names of the distributions that files import."""
     found: set[str] = set()
     for path in files:
         for node in ast.walk(ast.parse(path.read_text())):
@@ -286,7 +290,7 @@ def distributions(files: Iterable[Path]) -> set[str]:
 
 
 def split_requirement(requirement: str) -> tuple[str, str]:
-    """``psycopg[binary]>=3.3,<4`` → its name, and what is asked of it, extras and all."""
+    """``psycopg[binary]>=3.3,<4`` → ``("psycopg", "[binary]>=3.3,<4")``."""
     name, bound = re.fullmatch(r"([\w.-]+)(.*)", requirement, re.S).groups()  # type: ignore[union-attr]
     return name, bound
 
@@ -301,14 +305,14 @@ def check_readme(service: Path, combination: Combination, known: set[str]) -> No
 
 
 def required_variables(service: Path) -> list[set[str]]:
-    """The rows of README's table of what production requires; of several in a row, one will do."""
+    """The variables in each row of README's production table, one of which must be set."""
     chapter = (service / "README.md").read_text().partition("## Production")[2]
     chapter = chapter.partition("\n## ")[0]
     return [named(r"`(\w+)`", row) for row in re.findall(r"^\| (`[A-Z\d_]+`.*?) \|", chapter, re.M)]
 
 
 def check_page(page: Path, combination: Combination, known: set[str]) -> None:
-    """A page names variables and routes that are there, and its tables and headings stand free."""
+    """A page names existing variables and routes, and is well-formed Markdown."""
     text, name = page.read_text(), page.name
     assert_known(f"{name}'s variables", named(r"`([A-Z\d]+_[A-Z\d_]+)[`=]", text), known)
     served = {route.split()[1] for route in oracle.routes(combination)}
@@ -321,60 +325,60 @@ def check_page(page: Path, combination: Combination, known: set[str]) -> None:
         ),
     }
     paths = named(r"(?:`|127\.0\.0\.1:\d+)(/[\w./-]*)", text)
-    lost = [path for path in paths if not any(is_below(path, other) for other in served)]
-    assert not lost, f"{name}'s routes that are not there: {sorted(lost)}"
+    unknown = [path for path in paths if not any(is_below(path, other) for other in served)]
+    assert not unknown, f"{name}'s routes that do not exist: {sorted(unknown)}"
     prose = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
     for what, pattern in (
-        ("a gap in a table", r"^\|.*\n\n+\|.*"),
-        ("a table that text stands at", r"^[^|\n].*\n\|.*|^\|.*\n[^|\n].*"),
-        ("a heading that text stands at", r"^.+\n#{1,6} .*|^#{1,6} .*\n.+"),
+        ("a blank line in a table", r"^\|.*\n\n+\|.*"),
+        ("no blank line around a table", r"^[^|\n].*\n\|.*|^\|.*\n[^|\n].*"),
+        ("no blank line around a heading", r"^.+\n#{1,6} .*|^#{1,6} .*\n.+"),
     ):
         found = re.search(pattern, prose, re.M)
         assert found is None, f"{name} has {what}: {found[0]}"
 
 
 def is_below(start: str, path: str) -> bool:
-    """Does a path start with all parts of another, as ``/api/v1/users`` with ``/api``?"""
+    """Whether ``path`` is ``start`` or below it, as ``/api/v1/users`` is below ``/api``."""
     return f"{path}/".startswith(f"{start.rstrip('/')}/")
 
 
 def check_paths(service: Path) -> None:
-    """Each file and folder of the service that a text names is there."""
+    """Files and folders named in texts exist."""
     files = {path.name for path in service.rglob("*.py")}
     for name in (*texts(service), "pyproject.toml"):
         text = (service / name).read_text()
         paths = named(r"(?<![\w/])((?:app|tests|migrations)/[\w./]*)", text)
-        lost = [path for path in paths if not (service / path.rstrip(".")).exists()]
-        assert not lost, f"{name} names what is not there: {sorted(lost)}"
+        missing = [path for path in paths if not (service / path.rstrip(".")).exists()]
+        assert not missing, f"{name} names files that do not exist: {sorted(missing)}"
         assert_known(f"{name}'s files", named(r"`(\w+\.py)`", text), files)
 
 
 def check_usage(service: Path) -> None:
-    """The scripts, extras, marks of tests and subcommands in what a text tells to run are there."""
+    """Scripts, extras, pytest markers and subcommands in commands exist."""
     document = tomllib.loads((service / "pyproject.toml").read_text())
     marks = document["tool"]["pytest"]["ini_options"]["markers"]
     for name in texts(service):
         text = (service / name).read_text()
         scripts = named(r"\bpython3? ([\w/]+\.py)\b", text)
-        lost = [script for script in scripts if not (service / script).exists()]
-        assert not lost, f"{name} runs what is not there: {sorted(lost)}"
+        missing = [script for script in scripts if not (service / script).exists()]
+        assert not missing, f"{name} runs scripts that do not exist: {sorted(missing)}"
         extras = named(r"(?<=[\"`]\.\[)(\w+)(?=\])", text)
         assert_known(f"extras in {name}", extras, set(document["project"]["optional-dependencies"]))
         marked = named(r"\bpytest -m (\w+)", text)
-        assert_known(f"marks in {name}", marked, {mark.partition(":")[0] for mark in marks})
-        assert_known(f"copier's commands in {name}", named(r"^copier (\S+)", text), {"update"})
+        assert_known(f"markers in {name}", marked, {mark.partition(":")[0] for mark in marks})
+        assert_known(f"subcommands of copier in {name}", named(r"^copier (\S+)", text), {"update"})
 
 
 def check_private(service: Path) -> None:
-    """Neither git nor an image takes along what is a developer's own."""
+    """Private files of developers are ignored by git and left out of images."""
     for name in (".gitignore", ".dockerignore"):
         lines = (service / name).read_text().splitlines()
-        taken = [path for path in PRIVATE if not ignored(path, lines)]
-        assert not taken, f"{name} does not keep out {taken}"
+        included = [path for path in PRIVATE if not ignored(path, lines)]
+        assert not included, f"{name} does not ignore {included}"
 
 
 def ignored(path: str, lines: list[str]) -> bool:
-    """The last line that matches the path, or a folder above it, decides."""
+    """Whether a path is ignored: the last line that matches it or a parent folder decides."""
     parts = path.split("/")
     names = {"/".join(parts[i : j + 1]) for j in range(len(parts)) for i in (0, j)}
     verdict = False
