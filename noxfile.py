@@ -184,11 +184,11 @@ def matrix(session: nox.Session) -> None:
     """Render, check and test combinations: -- --help lists the options, or add --python 3.13."""
     options = list(session.posargs)
     if "--python" in options:
-        place = options.index("--python")
-        version = "".join(options[place + 1 : place + 2])
+        index = options.index("--python")
+        version = "".join(options[index + 1 : index + 2])
         if version not in PYTHONS:
             session.error(f"--python must be one of {', '.join(PYTHONS)}.")
-        del options[place : place + 2]
+        del options[index : index + 2]
         session.notify(f"pythons-{version}", options)
         return
     install_everything(session, without=unused_components(options))

@@ -317,10 +317,10 @@ def summarise(sample: load.Sample, cpu: float, others: float) -> Round:
 
 
 def line(system: System, scenario: Scenario, result: Round) -> str:
-    faults = f", {result.errors} errors" if result.errors else ""
+    errors = f", {result.errors} errors" if result.errors else ""
     rate = f"{result.requests_per_s:9.0f}/s  p50 {result.p50_ms:8.2f}  p99 {result.p99_ms:8.2f} ms"
     rate += f"  CPU {result.cpu_ms:7.2f} ms"
-    return f"{scenario.name:14} {system.name:14} {rate}{faults}"
+    return f"{scenario.name:14} {system.name:14} {rate}{errors}"
 
 
 def measure_idle(servers: dict[str, Server], model: str, recorder: Recorder) -> None:

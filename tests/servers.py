@@ -24,10 +24,10 @@ class Broker(Protocol):
     def start(self) -> None:
         """Start with the existing data, and wait until it listens."""
 
-    def send(self, how: signal.Signals) -> None:
+    def send(self, signum: signal.Signals) -> None:
         """Send a signal to all its processes."""
 
-    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+    def stop(self, signum: signal.Signals = signal.SIGTERM) -> None:
         """Stop, and wait until it has stopped."""
 
 
@@ -69,11 +69,11 @@ class Redis:
         )
         wait_for(self.port, 5)
 
-    def send(self, how: signal.Signals) -> None:
-        self.process.send_signal(how)
+    def send(self, signum: signal.Signals) -> None:
+        self.process.send_signal(signum)
 
-    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
-        self.send(how)
+    def stop(self, signum: signal.Signals = signal.SIGTERM) -> None:
+        self.send(signum)
         self.process.wait(10)
 
 
@@ -108,11 +108,11 @@ class RabbitMQ:
         )
         wait_for(self.port, 60)
 
-    def send(self, how: signal.Signals) -> None:
-        os.killpg(self.process.pid, how)  # includes the script that starts the server
+    def send(self, signum: signal.Signals) -> None:
+        os.killpg(self.process.pid, signum)  # includes the script that starts the server
 
-    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
-        self.send(how)
+    def stop(self, signum: signal.Signals = signal.SIGTERM) -> None:
+        self.send(signum)
         self.process.wait(30)
 
     def close(self) -> None:

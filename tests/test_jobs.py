@@ -213,12 +213,12 @@ def test_1000_jobs_survive_five_killed_workers(
 
 
 @pytest.mark.parametrize(
-    ("broker", "how"),
+    ("broker", "signum"),
     [("redis", signal.SIGTERM), ("redis", signal.SIGKILL), ("rabbitmq", signal.SIGKILL)],
     indirect=["broker"],
 )
 def test_1000_jobs_survive_a_broker_restart(
-    service: Path, broker: Broker, redis: Redis, how: signal.Signals
+    service: Path, broker: Broker, redis: Redis, signum: signal.Signals
 ) -> None:
     with working(service, JOB_TIME_LIMIT="5", **variables(broker, redis)) as running:
         server = running.server
@@ -226,7 +226,7 @@ def test_1000_jobs_survive_a_broker_restart(
         time.sleep(1.5)  # Redis writes its log once a second
         running.start()
         time.sleep(6)
-        broker.stop(how)
+        broker.stop(signum)
         time.sleep(2)
         broker.start()
         time.sleep(1)
@@ -259,26 +259,26 @@ def slowest_response(
         return max(pool.map(attempt, range(320)))
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGSTOP])
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGSTOP])
 @pytest.mark.parametrize(
     ("broker", "clients"), [("redis", 64), ("rabbitmq", 32)], indirect=["broker"]
 )
 def test_requests_fail_with_503_within_2_seconds_without_a_broker(
-    broker: Broker, clients: int, service: Path, redis: Redis, how: signal.Signals
+    broker: Broker, clients: int, service: Path, redis: Redis, signum: signal.Signals
 ) -> None:
     with working(service, **variables(broker, redis)) as running:
         server = running.server
         running.start()
         wait(server, submit(server, "checksum", text="a"))
-        broker.send(how)
+        broker.send(signum)
         time.sleep(0.5)
 
         busy = slowest_response(server, clients, "GET", "/health", 200)
         slowest = slowest_response(server, clients, "POST", URL, 503, json=CHECKSUM)
-        print(f"without the broker ({how.name}): {slowest:.2f} s; /health: {busy:.2f} s")
+        print(f"without the broker ({signum.name}): {slowest:.2f} s; /health: {busy:.2f} s")
         assert slowest < 2 + busy
         assert httpx.get(f"{server.address}/ready").json()["checks"]["jobs"] is False
-        if how is signal.SIGSTOP:
+        if signum is signal.SIGSTOP:
             broker.send(signal.SIGCONT)
         else:
             broker.stop()

@@ -62,16 +62,16 @@ def serve_sockets(service: Path, **environment: str) -> AbstractContextManager[S
 @contextmanager
 def client(server: Server, token: str = "") -> Iterator[Any]:
     """A Socket.IO client; its ``events`` attribute lists the events it has received."""
-    made = socketio.Client(reconnection=False)
-    made.events = []
+    sio = socketio.Client(reconnection=False)
+    sio.events = []
     for name in ("message", "error", "disconnect", "job"):
-        made.on(name, lambda *given, name=name: made.events.append((name, *given)))
+        sio.on(name, lambda *given, name=name: sio.events.append((name, *given)))
     auth = {"token": token} if token else None
-    made.connect(server.address, auth=auth, transports=["websocket"])
+    sio.connect(server.address, auth=auth, transports=["websocket"])
     try:
-        yield made
+        yield sio
     finally:
-        made.disconnect()
+        sio.disconnect()
 
 
 def wait_until(condition: Any, seconds: float = 60) -> None:
@@ -84,13 +84,13 @@ def wait_until(condition: Any, seconds: float = 60) -> None:
 def connect_raw(server: Server, token: str = "") -> Any:
     """Connect with a plain WebSocket, which is cheap enough for hundreds of connections."""
     host = server.address.removeprefix("http://")
-    made: Any = create_connection(
+    connection: Any = create_connection(
         f"ws://{host}/socket.io/?EIO=4&transport=websocket", timeout=30, enable_multithread=False
     )
-    assert made.recv().startswith("0{")
-    made.send("40" + (json.dumps({"token": token}) if token else ""))
-    assert made.recv().startswith("40{")
-    return made
+    assert connection.recv().startswith("0{")
+    connection.send("40" + (json.dumps({"token": token}) if token else ""))
+    assert connection.recv().startswith("40{")
+    return connection
 
 
 def worker(server: Server) -> int:
@@ -344,7 +344,7 @@ def test_redis_hangs_and_recovers(guests: Path, redis: Redis) -> None:
 
 
 @contextmanager
-def develop(service: Path) -> Iterator[Server]:
+def flask_run(service: Path) -> Iterator[Server]:
     """``flask run`` without environment variables."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -388,7 +388,7 @@ def test_redis_is_killed_and_restarted(guests: Path, tmp_path: Path) -> None:
 
 
 def test_flask_run_serves_everything_in_one_process(guests: Path) -> None:
-    with develop(guests) as server, client(server) as ann, client(server) as bob:
+    with flask_run(guests) as server, client(server) as ann, client(server) as bob:
         ann.call("join", LOBBY)
         bob.call("join", LOBBY)
         said = ann.call("chat", LOBBY | {"text": "Hello!"})
@@ -442,7 +442,7 @@ def test_job_progress_reaches_only_its_owner_in_its_service(
 
 def test_jobs_are_polled_without_redis(template: Path, tmp_path: Path) -> None:
     service = render(template, tmp_path / "service", components=["celery", "socketio"])
-    with develop(service) as server, working(service), client(server) as ann:
+    with flask_run(service) as server, working(service), client(server) as ann:
         job = {"kind": "checksum", "input": {"text": "a"}}
         job_id = server.client.post("/api/v1/jobs", json=job).json()["id"]
         assert ann.call("watch", {"job": job_id})["id"] == job_id
@@ -453,19 +453,19 @@ def test_jobs_are_polled_without_redis(template: Path, tmp_path: Path) -> None:
 def two_pages(address: str) -> Iterator[tuple[Page, Page]]:
     """Open the chat page in two browsers; fail on errors and requests to other hosts."""
     assert CHROMIUM.exists(), "This test requires Chromium: apt-get install chromium"
-    faults: list[str] = []
+    errors: list[str] = []
     hosts: set[str] = set()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
         pages = [browser.new_context().new_page() for _ in range(2)]
         for page in pages:
-            page.on("pageerror", lambda error: faults.append(str(error)))
-            page.on("console", lambda message: faults.append(message.text))
+            page.on("pageerror", lambda error: errors.append(str(error)))
+            page.on("console", lambda message: errors.append(message.text))
             page.on("request", lambda request: hosts.add(httpx.URL(request.url).netloc.decode()))
             page.goto(f"{address}/chat")
         yield pages[0], pages[1]
         browser.close()
-    assert not faults
+    assert not errors
     assert hosts == {httpx.URL(address).netloc.decode()}
 
 

@@ -45,10 +45,10 @@ def test_api_docs_work_under_a_path_prefix(template: Path, tmp_path: Path) -> No
             executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
         )
         page = browser.new_page()
-        faults: list[str] = []
-        page.on("console", lambda message: faults.append(message.text))
+        errors: list[str] = []
+        page.on("console", lambda message: errors.append(message.text))
         page.goto(f"{address}/docs")
         page.get_by_text("Create a user").wait_for()
         page.screenshot(path=tmp_path / "docs.png")
         browser.close()
-    assert faults == []
+    assert errors == []

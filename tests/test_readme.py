@@ -61,7 +61,7 @@ def test_matrix_commands_run(command: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", commands("copier copy "))
 def test_copy_commands_render_a_commit(command: str, tmp_path: Path) -> None:
-    clone = folder(tmp_path)
+    clone = clone_repository(tmp_path)
     with (clone / "template" / "wsgi.py").open("a") as file:
         file.write("# not committed\n")
     run_command(command, clone)
@@ -73,7 +73,7 @@ def test_copy_commands_render_a_commit(command: str, tmp_path: Path) -> None:
 
 def test_cookiecutter_commands_render(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    clone = folder(tmp_path)
+    clone = clone_repository(tmp_path)
     first, second = commands("cookiecutter ")
     run_command(first, clone)
     assert (tmp_path / "my-service" / "app" / "pagination").is_dir()
@@ -83,7 +83,7 @@ def test_cookiecutter_commands_render(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_update_commands_toggle_components(tmp_path: Path) -> None:
-    run_command(commands("copier copy ")[0], folder(tmp_path))
+    run_command(commands("copier copy ")[0], clone_repository(tmp_path))
     service = tmp_path / "my-service"
     git(service, "init", "--quiet")
     commit(service)
@@ -107,7 +107,7 @@ def commit(service: Path) -> None:
     git(service, "commit", "--quiet", "--allow-empty", "--message=work")
 
 
-def folder(parent: Path) -> Path:
+def clone_repository(parent: Path) -> Path:
     """A clone of this repository, the working directory of a README's reader."""
     git(parent, "clone", "--quiet", str(ROOT), "clone")
     return parent / "clone"

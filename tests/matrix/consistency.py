@@ -84,7 +84,7 @@ def assert_known(what: str, found: set[str], known: set[str]) -> None:
     assert found <= known, f"{what} that do not exist: {sorted(found - known)}"
 
 
-def named(pattern: str, text: str) -> set[str]:
+def find_all(pattern: str, text: str) -> set[str]:
     return set(re.findall(pattern, text, re.M))
 
 
@@ -118,7 +118,7 @@ def check_names(service: Path, combination: Combination) -> None:
 
 def variables(service: Path) -> set[str]:
     """The environment variables in ``.env.example``."""
-    return named(r"^(?:# )?([A-Z][A-Z0-9_]*)=", (service / ".env.example").read_text())
+    return find_all(r"^(?:# )?([A-Z][A-Z0-9_]*)=", (service / ".env.example").read_text())
 
 
 def check_processes(service: Path, combination: Combination, known: set[str]) -> None:
@@ -141,8 +141,8 @@ def check_processes(service: Path, combination: Combination, known: set[str]) ->
                 known_command = text in processes.values() or text.startswith("flask --app wsgi ")
                 assert known_command, f"{path.name}: no process type runs {text!r}"
     for path in service.glob("deploy/**/kustomization.yaml"):
-        set_there = named(r"^ {6}- ([A-Z][A-Z0-9_]*)=", path.read_text())
-        assert_known(f"{path}: variables", set_there, known)
+        overridden = find_all(r"^ {6}- ([A-Z][A-Z0-9_]*)=", path.read_text())
+        assert_known(f"{path}: variables", overridden, known)
 
 
 def containers(node: Any, image: str) -> Iterator[dict[str, Any]]:
@@ -187,7 +187,7 @@ def check_compose(service: Path, combination: Combination) -> None:
         waits = set(settings.get("depends_on", ()))
         assert_known(f"compose.yaml: dependencies of {name}", waits, set(services))
         addresses = {str(value) for value in settings.get("environment", {}).values()}
-        hosts = named(r"^\w+://(?:[^@/]*@)?([a-z0-9]+)[:/]", "\n".join(sorted(addresses)))
+        hosts = find_all(r"^\w+://(?:[^@/]*@)?([a-z0-9]+)[:/]", "\n".join(sorted(addresses)))
         assert_known(
             f"compose.yaml: hosts in the environment of {name}", hosts - LOCAL, set(services)
         )
@@ -205,19 +205,21 @@ def check_compose(service: Path, combination: Combination) -> None:
 def check_image(service: Path, combination: Combination, known: set[str]) -> None:
     """The image runs in production mode as an unprivileged user."""
     text = (service / "Dockerfile").read_text()
-    found = {name for name in named(r"\b([A-Z_]+)=", text) if "PYTHON" not in name} - {"PATH"}
+    found = {name for name in find_all(r"\b([A-Z_]+)=", text) if "PYTHON" not in name} - {"PATH"}
     assert_known("Dockerfile: variables", found, known)
     (block,) = re.findall(r"^ENV ((?:.*\\\n)*.*)$", text, re.M)
     assert "APP_ENV=prod " in block, "Dockerfile: APP_ENV is not prod"
     version = combination.python_version
     assert f"ARG PYTHON_VERSION={version}\n" in text, "Dockerfile: wrong Python version"
     assert re.search(r"^USER [1-9]\d*$", text, re.M), "Dockerfile: runs as root"
-    assert named(r"^EXPOSE (\d+)$", text) == named(r"\bPORT=(\d+)\b", text), "Dockerfile: ports"
+    assert find_all(r"^EXPOSE (\d+)$", text) == find_all(r"\bPORT=(\d+)\b", text), (
+        "Dockerfile: ports"
+    )
     health = oracle.health(combination)
     assert f"'GET', '{health}'" in text, f"Dockerfile: the health check does not request {health}"
     trains = "train-sklearn" in text
     assert trains is ("sklearn" in combination.components), "Dockerfile: train-sklearn"
-    for folder in named(r"^VOLUME (\S+)$", text):
+    for folder in find_all(r"^VOLUME (\S+)$", text):
         assert f"={folder}" in block, f"Dockerfile: no variable is set to {folder}"
         assert f"10001 {folder}" in text, f"Dockerfile: {folder} is not writable by the service"
 
@@ -300,7 +302,7 @@ def check_readme(service: Path, combination: Combination, known: set[str]) -> No
         check_page(page, combination, known)
     check_page(service / "README.md", combination, known)
     text = (service / "README.md").read_text()
-    folders = named(r"`app/(\w+)/`", text)
+    folders = find_all(r"`app/(\w+)/`", text)
     assert_same("README's packages", folders, oracle.packages(combination))
 
 
@@ -308,23 +310,25 @@ def required_variables(service: Path) -> list[set[str]]:
     """The variables in each row of README's production table, one of which must be set."""
     chapter = (service / "README.md").read_text().partition("## Production")[2]
     chapter = chapter.partition("\n## ")[0]
-    return [named(r"`(\w+)`", row) for row in re.findall(r"^\| (`[A-Z\d_]+`.*?) \|", chapter, re.M)]
+    return [
+        find_all(r"`(\w+)`", row) for row in re.findall(r"^\| (`[A-Z\d_]+`.*?) \|", chapter, re.M)
+    ]
 
 
 def check_page(page: Path, combination: Combination, known: set[str]) -> None:
     """A page names existing variables and routes, and is well-formed Markdown."""
     text, name = page.read_text(), page.name
-    assert_known(f"{name}'s variables", named(r"`([A-Z\d]+_[A-Z\d_]+)[`=]", text), known)
+    assert_known(f"{name}'s variables", find_all(r"`([A-Z\d]+_[A-Z\d_]+)[`=]", text), known)
     served = {route.split()[1] for route in oracle.routes(combination)}
     served |= {
         "/tmp",
         "/run/secrets/service",
         "/data/deepface",
-        *named(
+        *find_all(
             r"^VOLUME (\S+)$", (page.parents[page.parent.name == "docs"] / "Dockerfile").read_text()
         ),
     }
-    paths = named(r"(?:`|127\.0\.0\.1:\d+)(/[\w./-]*)", text)
+    paths = find_all(r"(?:`|127\.0\.0\.1:\d+)(/[\w./-]*)", text)
     unknown = [path for path in paths if not any(is_below(path, other) for other in served)]
     assert not unknown, f"{name}'s routes that do not exist: {sorted(unknown)}"
     prose = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
@@ -347,10 +351,10 @@ def check_paths(service: Path) -> None:
     files = {path.name for path in service.rglob("*.py")}
     for name in (*texts(service), "pyproject.toml"):
         text = (service / name).read_text()
-        paths = named(r"(?<![\w/])((?:app|tests|migrations)/[\w./]*)", text)
+        paths = find_all(r"(?<![\w/])((?:app|tests|migrations)/[\w./]*)", text)
         missing = [path for path in paths if not (service / path.rstrip(".")).exists()]
         assert not missing, f"{name} names files that do not exist: {sorted(missing)}"
-        assert_known(f"{name}'s files", named(r"`(\w+\.py)`", text), files)
+        assert_known(f"{name}'s files", find_all(r"`(\w+\.py)`", text), files)
 
 
 def check_usage(service: Path) -> None:
@@ -359,14 +363,16 @@ def check_usage(service: Path) -> None:
     marks = document["tool"]["pytest"]["ini_options"]["markers"]
     for name in texts(service):
         text = (service / name).read_text()
-        scripts = named(r"\bpython3? ([\w/]+\.py)\b", text)
+        scripts = find_all(r"\bpython3? ([\w/]+\.py)\b", text)
         missing = [script for script in scripts if not (service / script).exists()]
         assert not missing, f"{name} runs scripts that do not exist: {sorted(missing)}"
-        extras = named(r"(?<=[\"`]\.\[)(\w+)(?=\])", text)
+        extras = find_all(r"(?<=[\"`]\.\[)(\w+)(?=\])", text)
         assert_known(f"extras in {name}", extras, set(document["project"]["optional-dependencies"]))
-        marked = named(r"\bpytest -m (\w+)", text)
-        assert_known(f"markers in {name}", marked, {mark.partition(":")[0] for mark in marks})
-        assert_known(f"subcommands of copier in {name}", named(r"^copier (\S+)", text), {"update"})
+        markers = find_all(r"\bpytest -m (\w+)", text)
+        assert_known(f"markers in {name}", markers, {mark.partition(":")[0] for mark in marks})
+        assert_known(
+            f"subcommands of copier in {name}", find_all(r"^copier (\S+)", text), {"update"}
+        )
 
 
 def check_private(service: Path) -> None:
