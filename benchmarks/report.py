@@ -76,8 +76,8 @@ def conditions(results: Results) -> str:
     machine = results.machine
     kind = "A quick run" if results.quick else "A run"
     disturbed = (
-        f" Other work took {results.others_cpu:.0%} of the cores meanwhile, so read the CPU of an "
-        "answer rather than the rates."
+        f" Other processes used {results.others_cpu:.0%} of the cores, so compare CPU times rather "
+        "than rates."
         if results.others_cpu > DISTURBED
         else ""
     )
@@ -134,7 +134,7 @@ def servers(results: Results) -> str:
     heads = ["", "set up", "memory MB", "cold start s", "idle, % of a core"]
     own = [system for system in results.systems if system.cold_start_s or system.unavailable]
     return table(heads, [server_row(system) for system in own]) + (
-        "\n\nTwo numbers are those of the iris model and of the perceptron."
+        "\n\nPairs of numbers are for the iris model and the perceptron."
     )
 
 

@@ -181,7 +181,7 @@ def test_pages_show_the_latest_results() -> None:
 
 def test_report_mentions_other_load() -> None:
     quiet = make_results(ALL)
-    assert "Other work" not in report.conditions(quiet)
+    assert "Other processes" not in report.conditions(quiet)
     document = json.loads(quiet.model_dump_json())
     for measurement in document["measurements"]:
         for measured in measurement["rounds"]:
