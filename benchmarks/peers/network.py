@@ -5,7 +5,7 @@ import os
 import torch
 from torch import nn
 
-REACH = 10.0
+CLIP = 10.0
 
 
 class Network(nn.Module):
@@ -25,7 +25,7 @@ class Network(nn.Module):
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         scaled = (rows - self.mean) / self.deviation
-        return self.layers(scaled.clamp(-REACH, REACH))
+        return self.layers(scaled.clamp(-CLIP, CLIP))
 
 
 def load_network() -> Network:
