@@ -307,7 +307,7 @@ def service(
     tmp_path_factory: pytest.TempPathFactory,
     request: pytest.FixtureRequest,
     clients: None,
-) -> Service:
+) -> Iterator[Service]:
     """A service that is deployed, beside the client and the servers that it needs."""
     combination = SERVICES[request.param]
     answers = combination.answers | {"python_version": image_python()}
@@ -327,7 +327,8 @@ def service(
     service.deploy("1")
     service.wait()
     start("client", CLIENT.replace("IMAGE", f"{service.slug}:1"))
-    return service
+    yield service
+    run("kubectl", "delete", "namespace", service.namespace)  # the next one needs its room
 
 
 def start(pod: str, manifest: str) -> None:
