@@ -52,8 +52,13 @@ class LocalStorage:
             with (folder / "content").open("xb") as file:
                 shutil.copyfileobj(stream, file, CHUNK)
             (folder / "info.json").write_text(info.model_dump_json(), encoding="utf-8")
-            (self.root / info.key).parent.mkdir(exist_ok=True)
-            folder.rename(self.root / info.key)
+            place = self.root / info.key
+            place.parent.mkdir(exist_ok=True)
+            # {% if "s3" in components %}
+            with suppress(FileNotFoundError):  # a signed form can be sent again
+                place.rename(Path(temporary, "replaced"))
+            # {% endif %}
+            folder.rename(place)
 
     def info(self, key: str) -> FileInfo | None:
         """Return the description of a file, or ``None`` if it does not exist."""
