@@ -42,11 +42,6 @@ def connect(url: str) -> Redis:
     )
 
 
-def get_redis() -> Redis | None:
-    redis: Redis | None = current_app.extensions["denylist"]
-    return redis
-
-
 def redis_key(key: str) -> str:
     return f"{current_app.config['KEY_PREFIX']}:revoked:{key}"
 
@@ -59,7 +54,8 @@ def add(key: str) -> bool:
     config = current_app.config
     longest = max(config["JWT_ACCESS_TOKEN_EXPIRES"], config["JWT_REFRESH_TOKEN_EXPIRES"])
     expires_at = now() + longest + timedelta(seconds=config["JWT_DECODE_LEEWAY"])
-    if redis := get_redis():
+    redis: Redis | None = current_app.extensions["denylist"]
+    if redis:
         return bool(redis.set(redis_key(key), 1, nx=True, exat=ceil(expires_at.timestamp())))
     db.session.add(Revocation(key=key, expires_at=expires_at))
     try:
@@ -72,7 +68,8 @@ def add(key: str) -> bool:
 
 def find(keys: Collection[str]) -> set[str]:
     """Return those of the keys that were added."""
-    if redis := get_redis():
+    redis: Redis | None = current_app.extensions["denylist"]
+    if redis:
         values = redis.mget([redis_key(key) for key in keys])
         return {key for key, value in zip(keys, values, strict=True) if value}
     return set(db.session.scalars(select(Revocation.key).where(Revocation.key.in_(keys))))

@@ -11,13 +11,7 @@ from typing import Any
 
 from app.serving.batching import Compute
 from app.serving.data import read_csv
-from app.serving.models import (
-    Classifier,
-    ModelLoader,
-    Progress,
-    packages_required,
-    show_nothing,
-)
+from app.serving.models import Classifier, ModelLoader, Progress, packages_required, show_nothing
 from app.serving.onnx import load_onnx
 from app.serving.store import Manifest, Store
 

@@ -13,13 +13,7 @@ import numpy as np
 from app.serving.arrays import FloatArray
 from app.serving.batching import Compute
 from app.serving.data import read_csv
-from app.serving.models import (
-    Classifier,
-    ModelLoader,
-    Progress,
-    packages_required,
-    show_nothing,
-)
+from app.serving.models import Classifier, ModelLoader, Progress, packages_required, show_nothing
 from app.serving.onnx import load_onnx
 from app.serving.store import Manifest, ModelError, Store
 
