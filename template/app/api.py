@@ -121,15 +121,15 @@ class Endpoint:
 
     def __call__(self, view: View) -> View:
         parameters = inspect.signature(view, eval_str=True).parameters
-        kinds = {name: parameter.annotation for name, parameter in parameters.items()}
+        hints = {name: parameter.annotation for name, parameter in parameters.items()}
         # {% if serving %}
-        self.body = next(iter(get_args(kinds.get("body"))), kinds.get("body"))  # of Model | None
+        self.body = next(iter(get_args(hints.get("body"))), hints.get("body"))  # of Model | None
         # {% else %}
-        self.body = kinds.get("body")
+        self.body = hints.get("body")
         # {% endif %}
-        self.query = kinds.get("query")
+        self.query = hints.get("query")
         # {% if storage or "deepface" in components %}
-        self.files = [name for name, kind in kinds.items() if kind is FileStorage]
+        self.files = [name for name, hint in hints.items() if hint is FileStorage]
         # {% endif %}
 
         @wraps(view)

@@ -74,9 +74,11 @@ class Weights:
         self.record_digests()
 
     def record_digests(self) -> None:
-        digests = {file.name: digest(file) for file in self.files.values()} | self.read_digests()
-        lines = [f"{value}  {name}\n" for name, value in sorted(digests.items())]
-        self.digests.write_text("".join(lines), encoding="utf-8")
+        recorded = self.read_digests()
+        new = {file.name: digest(file) for file in self.files.values() if file.name not in recorded}
+        if new:
+            lines = [f"{value}  {name}\n" for name, value in sorted((recorded | new).items())]
+            self.digests.write_text("".join(lines), encoding="utf-8")
 
     def load(self, name: str) -> None:
         """Have DeepFace load a model. It downloads the weights if they are missing."""

@@ -254,9 +254,11 @@ def test_changed_weights_are_refused(weights: Path, tmp_path: Path) -> None:
 
 def test_fetch_weights_checks_what_is_there(app: Flask, weights: Path, tmp_path: Path) -> None:
     app.config["DEEPFACE_HOME"] = weights
+    recorded = (weights / "SHA256SUMS").stat().st_mtime_ns
     result = app.test_cli_runner().invoke(fetch_weights)
     assert result.exit_code == 0, result.output
     assert "age_model_weights.onnx: " in result.output
+    assert (weights / "SHA256SUMS").stat().st_mtime_ns == recorded  # the volume may be read-only
     app.config["DEEPFACE_HOME"] = tmp_path
     result = app.test_cli_runner().invoke(fetch_weights, ["--verify"])
     assert result.exit_code == 1
