@@ -52,9 +52,9 @@ def figures(results: Results) -> list[Figure]:
 
 def bulk_figures(results: Results, bulk: str) -> list[Figure]:
     return [
-        at_least(results, bulk, SAMPLE, 10),
-        at_least(results, bulk, SAMPLE, 10, OURS_NPY),
-        at_least(results, bulk, FASTAPI, 4),
+        at_least(results, bulk, SAMPLE, 4),
+        at_least(results, bulk, SAMPLE, 6, OURS_NPY),
+        at_least(results, bulk, FASTAPI, 3.5),
         at_least(results, bulk, MOSEC_TUNED, 1.2),
         at_most(results, bulk, FASTAPI, 1, p99, "p99"),
     ]
