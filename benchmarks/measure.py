@@ -113,16 +113,7 @@ def measure(plan: Plan) -> Results:
         seconds=plan.seconds,
         bursts=plan.bursts,
         machine=machine(),
-        scenarios=[
-            ScenarioInfo(
-                name=scenario.name,
-                title=scenario.title,
-                model=scenario.model,
-                rows=scenario.rows,
-                connections=scenario.connections,
-            )
-            for scenario in scenarios
-        ],
+        scenarios=[describe_scenario(scenario) for scenario in scenarios],
         systems=[describe(system, installed, missing, recorder) for system in plan.systems],
         measurements=[
             Measurement(system=system, scenario=scenario, rounds=rounds)
@@ -329,6 +320,16 @@ def measure_idle(servers: dict[str, Server], model: str, recorder: Recorder) -> 
     time.sleep(IDLE_SECONDS)
     for name, server in servers.items():
         recorder.idle.append((name, model, (server.cpu() - before[name]) / IDLE_SECONDS))
+
+
+def describe_scenario(scenario: Scenario) -> ScenarioInfo:
+    return ScenarioInfo(
+        name=scenario.name,
+        title=scenario.title,
+        model=scenario.model,
+        rows=scenario.rows,
+        connections=scenario.connections,
+    )
 
 
 def describe(

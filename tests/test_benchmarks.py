@@ -60,16 +60,7 @@ def make_results(speed: dict[str, float], errors: int = 0) -> results.Results:
         machine=results.Machine(
             cpu="a <CPU>", cores=2, memory_gb=8, system="Linux 6", python="3.11.7"
         ),
-        scenarios=[
-            results.ScenarioInfo(
-                name=scenario.name,
-                title=scenario.title,
-                model=scenario.model,
-                rows=scenario.rows,
-                connections=scenario.connections,
-            )
-            for scenario in SCENARIOS
-        ],
+        scenarios=[measure.describe_scenario(scenario) for scenario in SCENARIOS],
         systems=[
             results.SystemInfo(
                 name=system.name,

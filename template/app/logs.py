@@ -22,11 +22,11 @@ SHARED: list[Processor] = [
 
 def init_app(app: Flask) -> None:
     style, level = app.config["LOG_FORMAT"], app.config["LOG_LEVEL"]
-    processors = own_processors(style)
     if app.testing:  # pytest's caplog needs the standard library's records
         wrap = structlog.stdlib.ProcessorFormatter.wrap_for_formatter
         processors = [structlog.stdlib.filter_by_level, *SHARED, wrap]
     else:
+        processors = own_processors(style)
         logging.captureWarnings(True)
         logging.config.dictConfig(logging_config(style, level))
     structlog.configure(
@@ -37,8 +37,8 @@ def init_app(app: Flask) -> None:
 
 
 def own_processors(style: str) -> list[Processor]:
-    """Write the events of the service without the standard library's handlers, which take longer
-    than the rest of a small request.
+    """Write the events of the service without the standard library's handlers, which take as long
+    as the rest of a small request.
     """
     return [structlog.stdlib.filter_by_level, *SHARED, *renderers(style), write_line]
 
