@@ -47,8 +47,11 @@ def renderers(style: str) -> list[Processor]:
     if style == "json":
         json = structlog.processors.JSONRenderer(default=str)
         return [structlog.processors.format_exc_info, json]
-    plain = structlog.dev.plain_traceback
-    return [structlog.dev.ConsoleRenderer(sys.stderr.isatty(), exception_formatter=plain)]
+    return [
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
+    ]
 
 
 def write_line(logger: WrappedLogger, method: str, line: Any) -> NoReturn:

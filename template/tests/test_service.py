@@ -134,6 +134,16 @@ def test_log_lines_are_json_objects(monkeypatch: pytest.MonkeyPatch) -> None:
     assert third["event"] == "from a library"
 
 
+def test_log_files_have_no_colors(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = StringIO()
+    monkeypatch.setattr(sys, "stderr", file)
+    (console,) = logs.renderers("console")
+    line = console(None, "info", {"event": "hello", "level": "info", "user": "ann"})
+    assert "hello" in line
+    assert "user=ann" in line
+    assert "\x1b" not in line
+
+
 def test_each_request_is_logged_with_its_id(
     anonymous: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:
